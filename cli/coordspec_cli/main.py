@@ -1,0 +1,103 @@
+"""The ``coordspec`` command: a table of commands, each loaded only when it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+EXIT_CLEAN, EXIT_FINDINGS, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+COMMANDS: Mapping[str, str] = {
+    "validate": "Check contract files and say exactly what is wrong, and where.",
+    "rule": "Explain one rule: why it matters, how to fix it, examples.",
+    "rules": "List all rules.",
+    "fix": "Write a repaired copy of a contract file; safe repairs only.",
+    "stats": "Count records, objects, geometries, descriptions and box sizes.",
+    "convert": "Turn annotations of another format into a contract file.",
+    "coords": "Turn a contract file between pixels, integer bins and coord tokens.",
+    "shapes": "Draw the embedded data set: scenes of coloured shapes with their annotations.",
+}
+"""Every command and its one-line help. The command ``NAME`` is the object ``NAME`` of the module ``NAME``, dashes and
+reserved words written with underscores."""
+
+
+class LazyGroup(click.Group):
+    """Lists commands from ``COMMANDS`` without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"coordspec_cli.{cmd_name.replace('-', '_')}")
+        command: click.Command = module.command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from coordspec.contracts import did_you_mean  # noqa: PLC0415 (only for the message)
+
+            ctx.fail(f"no command is called {args[0]!r}{did_you_mean(args[0], list(COMMANDS))}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    if value:
+        from coordspec import __version__  # noqa: PLC0415 (reading package metadata costs more than --help)
+
+        click.echo(f"coordspec {__version__}")
+        ctx.exit()
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Show the version."
+)
+def cli() -> None:
+    """Contracts, checks and training for models that write boxes.
+
+    Exit status: 0 clean, 1 findings at error level, 2 wrong usage or unreadable input.
+    """
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the command line and exit; the one place that turns errors into an exit status."""
+    sys.exit(run(args))
+
+
+def run(args: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status instead of exiting."""
+    from coordspec.errors import CoordspecError  # noqa: PLC0415 (keeps the order of imports: click first)
+
+    try:
+        status: Any = cli.main(args=args, prog_name="coordspec", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return EXIT_USAGE
+    except CoordspecError as error:
+        click.echo(f"error: {error}", err=True)
+        return EXIT_USAGE
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted", err=True)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        _silence_stdout()
+        return EXIT_USAGE
+    return status if isinstance(status, int) else EXIT_CLEAN
+
+
+def _silence_stdout() -> None:
+    """Point stdout at nothing, so that the interpreter does not complain about the closed pipe when it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

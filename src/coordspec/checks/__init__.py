@@ -1,0 +1,1 @@
+"""The rules of the record contract as pure functions of JSON values; whoever builds or reads records calls these."""

@@ -1,0 +1,80 @@
+"""Rules on one record: a JSON value in, findings out. Files, lines and positions are not known here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from coordspec.checks.finding import CoordSpace, Finding, shown, type_name, wrong_type
+from coordspec.checks.geometry import Frame
+from coordspec.checks.objects import check_object, duplicate_object, unknown_field
+from coordspec.checks.paths import check_image_path
+from coordspec.checks.text import check_summary
+from coordspec.contracts import record_contract
+from coordspec.errors import Pointer
+
+_CONTRACT = record_contract()
+
+
+def check_record(value: object, space: CoordSpace = CoordSpace.NORM1000) -> Iterator[Finding]:
+    """Every rule on a record that needs nothing but the record itself."""
+    if not isinstance(value, dict):
+        yield Finding("not-an-object", (), {"type": type_name(value)})
+        return
+    for field in _CONTRACT.required:
+        if field not in value:
+            yield Finding("missing-field", (), {"field": field})
+    frame = Frame(space, _side(value.get("width")), _side(value.get("height")))
+    for key, field_value in value.items():
+        if key in FIELD_CHECKS:
+            yield from FIELD_CHECKS[key](field_value, (key,), frame)
+        else:
+            yield unknown_field(key, (), _CONTRACT.fields)
+
+
+def _side(value: object) -> int | None:
+    return value if type(value) is int and value >= _CONTRACT.min_side else None
+
+
+def images(value: object, at: Pointer, _frame: Frame) -> Iterator[Finding]:
+    if not isinstance(value, list):
+        yield wrong_type(at, value, "a list of relative paths")
+        return
+    if not value:
+        yield Finding("no-images", at, {})
+    for index, path in enumerate(value):
+        yield from check_image_path(path, (*at, index))
+
+
+def image_side(value: object, at: Pointer, _frame: Frame) -> Iterator[Finding]:
+    if type(value) is not int:
+        yield wrong_type(at, value, "an integer")
+    elif value < _CONTRACT.min_side:
+        yield Finding("bad-size", at, {"value": shown(value), "minimum": _CONTRACT.min_side})
+
+
+def objects(value: object, at: Pointer, frame: Frame) -> Iterator[Finding]:
+    if not isinstance(value, list):
+        yield wrong_type(at, value, "a list of objects")
+        return
+    for index, item in enumerate(value):
+        yield from check_object(item, (*at, index), frame)
+    yield from duplicate_object(value, at)
+
+
+def summary(value: object, at: Pointer, _frame: Frame) -> Iterator[Finding]:
+    yield from check_summary(value, at)
+
+
+def metadata(value: object, at: Pointer, _frame: Frame) -> Iterator[Finding]:
+    if not isinstance(value, dict):
+        yield wrong_type(at, value, "an object")
+
+
+FIELD_CHECKS: Mapping[str, Callable[[object, Pointer, Frame], Iterator[Finding]]] = {
+    "images": images,
+    "width": image_side,
+    "height": image_side,
+    "objects": objects,
+    "summary": summary,
+    "metadata": metadata,
+}

@@ -1,0 +1,173 @@
+"""Strict parsing of one line: a C decoder where its answer can be trusted, the scanner everywhere else."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from coordspec.checks.finding import Finding
+from coordspec.jsonl.scan import MAX_DEPTH, scan
+
+BOM: Final = b"\xef\xbb\xbf"
+_WHITE: Final = b" \t\r\n"
+_DEPTH_OF_COORDS: Final = 4  # record, objects, object, geometry
+
+_decode = msgspec.json.Decoder().decode
+
+
+class Fault(NamedTuple):
+    """A finding about the text of a line, and the byte of the line that it is about."""
+
+    finding: Finding
+    start: int
+
+
+class Parsed(NamedTuple):
+    """``value`` says something only if ``usable``; faults of the text may stand beside a usable value."""
+
+    value: Any
+    usable: bool
+    faults: list[Fault]
+
+
+def parse_line(data: bytes, length: int, max_line_bytes: int) -> Parsed:
+    """Read one line as strict JSON. Never raises, whatever the bytes are.
+
+    ``length`` is the line's real length, above ``len(data)`` where the reader cut it.
+    """
+    if length > max_line_bytes:
+        return _refused("too-long", 0, value=length, limit=max_line_bytes)
+    try:
+        value = _decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _scan(data)
+    if _is_strict(data, value):
+        return Parsed(value, True, [])
+    return _scan(data)
+
+
+def _refused(name: str, start: int, **values: object) -> Parsed:
+    return Parsed(None, False, [Fault(Finding(name, (), values), start)])
+
+
+def _is_strict(data: bytes, value: Any) -> bool:
+    """True only if no key is repeated and nothing is nested too deep; msgspec holds the line to all other rules.
+
+    Every key that stands in the text brings one colon. So if there are as many colons as decoded keys, no key was lost
+    to a repetition. Keys are counted only where a record has them: keys elsewhere, and colons inside strings, make the
+    counts differ, which is no proof of anything, and the scanner decides.
+    """
+    if not isinstance(value, dict):
+        return data.count(b"{") + data.count(b"[") <= MAX_DEPTH and b":" not in data
+    keys, openers = len(value), 1
+    objects = value.get("objects")
+    if isinstance(objects, list):
+        items = [item for item in objects if isinstance(item, dict)]
+        keys += sum(map(len, items))
+        openers += 1 + 2 * len(items)
+    metadata = value.get("metadata")
+    if isinstance(metadata, dict):
+        keys += len(metadata)
+    deeper = data.count(b"{") + data.count(b"[") - openers
+    return data.count(b":") == keys and deeper <= MAX_DEPTH - _DEPTH_OF_COORDS
+
+
+def _scan(data: bytes) -> Parsed:
+    body, faults = data, []
+    if data.startswith(BOM):
+        faults.append(Fault(Finding("byte-order-mark", (), {}), 0))
+        body = data[len(BOM) :]
+    if not body.strip(_WHITE):
+        return Parsed(None, False, [*faults, Fault(Finding("blank-line", (), {}), 0)])
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        values = {"value": f"0x{body[error.start]:02X}", "reason": error.reason}
+        start = len(data) - len(body) + error.start
+        return Parsed(None, False, [*faults, Fault(Finding("invalid-utf8", (), values), start)])
+    result = scan(text)
+    skipped = len(data) - len(body)
+    faults += [Fault(finding, skipped + len(text[:index].encode())) for finding, index in result.faults]
+    return Parsed(result.value, result.usable, faults)
+
+
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_SPACE = re.compile(rb"[ \t\r\n]*+")
+_COMMA = re.compile(rb"[ \t\r\n]*+,[ \t\r\n]*+")
+_COLON = re.compile(rb"[ \t\r\n]*+:[ \t\r\n]*+")
+_BRACKET = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}]', re.DOTALL)
+_FLAT_OBJECT = re.compile(rb'\{[^{}"]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"[^{}"]*+)*+\}', re.DOTALL)
+_FLAT_ARRAY = re.compile(rb'\[[^\[\]"]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"[^\[\]"]*+)*+\]', re.DOTALL)
+_SCALAR = re.compile(rb"[^\s,\]}]+")
+
+
+def locate(data: bytes, at: tuple[str | int, ...], on_key: bool = False) -> int:
+    """The byte at which a value starts in a line that ``parse_line`` found usable; with ``on_key`` that of its key.
+
+    Of a key that stands twice the last one counts, as in the parsed value. A key or index that is not there is a bug
+    of the caller.
+    """
+    start = len(BOM) if data.startswith(BOM) else 0
+    index = _end(_SPACE, data, start)
+    for depth, step in enumerate(at):
+        if isinstance(step, int):
+            index = _item(data, index, step)
+        else:
+            key, value = _member(data, index, step)
+            index = key if on_key and depth == len(at) - 1 else value
+    return index
+
+
+def _end(pattern: re.Pattern[bytes], data: bytes, index: int) -> int:
+    match = pattern.match(data, index)
+    assert match, (pattern.pattern, index)
+    return match.end()
+
+
+def _item(data: bytes, index: int, number: int) -> int:
+    index = _end(_SPACE, data, index + 1)
+    for _ in range(number):
+        index = _end(_COMMA, data, _skip(data, index))
+    return index
+
+
+def _member(data: bytes, index: int, wanted: str) -> tuple[int, int]:
+    found: tuple[int, int] | None = None
+    index = _end(_SPACE, data, index + 1)
+    while data[index : index + 1] == b'"':
+        key = index
+        index = _end(_STRING, data, index)
+        name = data[key:index]
+        value = index = _end(_COLON, data, index)
+        if name[1:-1] == wanted.encode("utf-8", "surrogatepass") or (
+            b"\\" in name and scan(name.decode()).value == wanted
+        ):
+            found = key, value
+        index = _end(_SPACE, data, _skip(data, index))
+        if data[index : index + 1] == b",":
+            index = _end(_COMMA, data, index)
+    assert found is not None, wanted
+    return found
+
+
+def _skip(data: bytes, index: int) -> int:
+    """The index behind the value that starts at ``index``."""
+    start = data[index : index + 1]
+    if start == b'"':
+        return _end(_STRING, data, index)
+    if start not in (b"{", b"["):
+        return _end(_SCALAR, data, index)
+    flat = (_FLAT_OBJECT if start == b"{" else _FLAT_ARRAY).match(data, index)
+    if flat:
+        return flat.end()
+    depth = 0
+    for bracket in _BRACKET.finditer(data, index):
+        if bracket[0] in (b"{", b"["):
+            depth += 1
+        elif bracket[0] in (b"}", b"]"):
+            depth -= 1
+            if depth == 0:
+                return bracket.end()
+    raise AssertionError("unbalanced brackets in a line that was parsed")

@@ -1,0 +1,133 @@
+"""One image sample as typed values, and the two texts made of it: the JSONL line and the assistant payload."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from coordspec.checks.finding import CoordSpace, Finding
+from coordspec.checks.geometry import NORM1000, coord_number, flat_poly
+from coordspec.checks.objects import check_object
+from coordspec.checks.record import check_record
+from coordspec.contracts import record_contract, rule
+from coordspec.coords import TOKENS
+from coordspec.errors import ContractError, Place, Pointer, Severity
+
+_GEOMETRIES = record_contract().geometries
+
+
+class CoordForm(StrEnum):
+    """How bins are written: as integers or as coord tokens."""
+
+    INT = "int"
+    TOKEN = "token"  # noqa: S105 (a coord token is no secret)
+
+
+@dataclass(frozen=True, slots=True)
+class DetObject:
+    """One object: what it is and where, coordinates as tuples of bins.
+
+    ``bbox_2d`` is ``(x1, y1, x2, y2)``, ``poly`` is ``(x1, y1, x2, y2, x3, y3, …)``. Building one checks nothing;
+    whatever writes it out does.
+    """
+
+    desc: str
+    bbox_2d: tuple[int, ...] | None = None
+    poly: tuple[int, ...] | None = None
+
+    def fields(self, form: CoordForm) -> dict[str, Any]:
+        """The object as it stands in JSON: desc, then the geometries that it has."""
+        fields: dict[str, Any] = {"desc": self.desc}
+        for name in _GEOMETRIES:
+            bins = getattr(self, name)
+            if bins is not None:
+                fields[name] = list(bins) if form is CoordForm.INT else [TOKENS[k] for k in bins]
+        return fields
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One line of a contract file. ``place`` says where it came from and takes no part in comparisons."""
+
+    images: tuple[str, ...]
+    width: int
+    height: int
+    objects: tuple[DetObject, ...] = ()
+    summary: str | None = None
+    metadata: Mapping[str, Any] | None = None
+    place: Place = field(default=Place(""), compare=False)
+
+    @classmethod
+    def from_value(cls, value: object, place: Place = Place("")) -> Record:
+        """The record that a parsed JSON line holds, in integers or in tokens.
+
+        Raises:
+            ContractError: the value breaks a rule at error level; every such finding is in it.
+        """
+        _refuse(check_record(value, CoordSpace.NORM1000), place)
+        assert isinstance(value, dict)  # check_record said so
+        return cls(
+            images=tuple(value["images"]),
+            width=value["width"],
+            height=value["height"],
+            objects=tuple(map(_object, value["objects"])),
+            summary=value.get("summary"),
+            metadata=value.get("metadata"),
+            place=place,
+        )
+
+    def payload(self, start: int = 1) -> str:
+        """What the model is taught to write for this record; see ``render_payload``."""
+        return render_payload(self.objects, start, self.place)
+
+    def line(self, form: CoordForm) -> str:
+        """The record as one JSONL line, without line end.
+
+        Raises:
+            ContractError: the record breaks a rule at error level.
+        """
+        value: dict[str, Any] = {"images": list(self.images), "width": self.width, "height": self.height}
+        value["objects"] = [item.fields(CoordForm.INT) for item in self.objects]
+        value |= {k: v for k, v in (("summary", self.summary), ("metadata", self.metadata)) if v is not None}
+        _refuse(check_record(value), self.place)
+        value["objects"] = [item.fields(form) for item in self.objects]
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def _object(item: Mapping[str, Any]) -> DetObject:
+    bins = {name: tuple(map(coord_number, flat_poly(item[name])[0])) for name in _GEOMETRIES if name in item}
+    return DetObject(item["desc"], **bins)
+
+
+def render_payload(objects: Iterable[DetObject], start: int = 1, place: Place = Place("")) -> str:
+    """The assistant payload of contract section 2.
+
+    One JSON object with keys ``object_<start>``, ``object_<start + 1>``, …, each value a desc and one geometry of quoted
+    coord tokens; ``", "`` and ``": "`` separate, non-ASCII text stays as it is.
+
+    Raises:
+        ContractError: an object has no geometry or two, a wrong arity, a bin outside of 0..999, a blank desc, or breaks
+            any other rule at error level. Nothing partial is returned. ``place`` is the record's, for the message.
+        ValueError: ``start`` is below 1.
+    """
+    if start < 1:
+        raise ValueError(f"payload keys count from 1, not from {start}")
+    listed = list(objects)
+    values = [item.fields(CoordForm.INT) for item in listed]
+    _refuse((f for i, value in enumerate(values) for f in check_object(value, ("objects", i), NORM1000)), place)
+    entries = {f"object_{number}": item.fields(CoordForm.TOKEN) for number, item in enumerate(listed, start)}
+    return json.dumps(entries, ensure_ascii=False)
+
+
+def _refuse(findings: Iterable[Finding], place: Place) -> None:
+    """Raise ContractError if any finding is at error level."""
+    found = [f for f in findings if rule(f.rule).severity is Severity.ERROR]
+    if found:
+        raise ContractError(rule(f.rule).issue(_at(place, f.at), f.values) for f in found)
+
+
+def _at(place: Place, at: Pointer) -> Place:
+    return Place(place.path, place.line, place.column, place.byte_offset, at)
