@@ -29,10 +29,10 @@ reserved words written with underscores."""
 class LazyGroup(click.Group):
     """Lists commands from ``COMMANDS`` without importing them."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"coordspec_cli.{cmd_name.replace('-', '_')}")
@@ -48,7 +48,7 @@ class LazyGroup(click.Group):
             ctx.fail(f"no command is called {args[0]!r}{did_you_mean(args[0], list(COMMANDS))}")
         return super().resolve_command(ctx, args)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
@@ -93,11 +93,11 @@ def run(args: list[str] | None = None) -> int:
         click.echo("interrupted", err=True)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        _silence_stdout()
+        silence_stdout()
         return EXIT_USAGE
     return status if isinstance(status, int) else EXIT_CLEAN
 
 
-def _silence_stdout() -> None:
+def silence_stdout() -> None:
     """Point stdout at nothing, so that the interpreter does not complain about the closed pipe when it exits."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -17,7 +17,7 @@ TOKENS: Final = tuple(f"<|coord_{k}|>" for k in range(BINS))
 """The coord tokens in the order of their bins."""
 
 BIN_OF_TOKEN: Final = {token: k for k, token in enumerate(TOKENS)}
-"""Bin by coord token. Anything that is not a key here is no coord token: no zero-padded, spaced or non-ASCII form is."""
+"""Bin by coord token. Whatever is not a key here is no coord token: no zero-padded, spaced or non-ASCII form is."""
 
 
 def bin_from_pixel(pixel: float, side: int) -> int:

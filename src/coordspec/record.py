@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from coordspec.checks.finding import CoordSpace, Finding
 from coordspec.checks.geometry import NORM1000, coord_number, flat_poly
@@ -17,6 +17,9 @@ from coordspec.coords import TOKENS
 from coordspec.errors import ContractError, Place, Pointer, Severity
 
 _GEOMETRIES = record_contract().geometries
+
+NOWHERE: Final = Place("")
+"""The place of a record that was built in memory."""
 
 
 class CoordForm(StrEnum):
@@ -58,17 +61,17 @@ class Record:
     objects: tuple[DetObject, ...] = ()
     summary: str | None = None
     metadata: Mapping[str, Any] | None = None
-    place: Place = field(default=Place(""), compare=False)
+    place: Place = field(default=NOWHERE, compare=False)
 
     @classmethod
-    def from_value(cls, value: object, place: Place = Place("")) -> Record:
+    def from_value(cls, value: object, place: Place = NOWHERE) -> Record:
         """The record that a parsed JSON line holds, in integers or in tokens.
 
         Raises:
             ContractError: the value breaks a rule at error level; every such finding is in it.
         """
         _refuse(check_record(value, CoordSpace.NORM1000), place)
-        assert isinstance(value, dict)  # check_record said so
+        assert isinstance(value, dict)
         return cls(
             images=tuple(value["images"]),
             width=value["width"],
@@ -98,15 +101,17 @@ class Record:
 
 
 def _object(item: Mapping[str, Any]) -> DetObject:
-    bins = {name: tuple(map(coord_number, flat_poly(item[name])[0])) for name in _GEOMETRIES if name in item}
+    bins: dict[str, Any] = {
+        name: tuple(map(coord_number, flat_poly(item[name])[0])) for name in _GEOMETRIES if name in item
+    }
     return DetObject(item["desc"], **bins)
 
 
-def render_payload(objects: Iterable[DetObject], start: int = 1, place: Place = Place("")) -> str:
+def render_payload(objects: Iterable[DetObject], start: int = 1, place: Place = NOWHERE) -> str:
     """The assistant payload of contract section 2.
 
-    One JSON object with keys ``object_<start>``, ``object_<start + 1>``, …, each value a desc and one geometry of quoted
-    coord tokens; ``", "`` and ``": "`` separate, non-ASCII text stays as it is.
+    One JSON object with keys ``object_<start>``, ``object_<start + 1>``, …, each value a desc and one geometry of
+    quoted coord tokens; ``", "`` and ``": "`` separate, non-ASCII text stays as it is.
 
     Raises:
         ContractError: an object has no geometry or two, a wrong arity, a bin outside of 0..999, a blank desc, or breaks

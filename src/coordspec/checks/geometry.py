@@ -154,7 +154,7 @@ def poly(value: object, at: Pointer, frame: Frame) -> Iterator[Finding]:
     yield from _check_coords(flat, ats, at, frame)
     numbers = _well_typed(flat)
     if fault is None and numbers is not None:
-        x1, y1, x2, y2 = enclosing_box(numbers)  # type: ignore[type-var]
+        x1, y1, x2, y2 = enclosing_box(numbers)
         for side, line, low, high in (("width", "vertical", x1, x2), ("height", "horizontal", y1, y2)):
             if low == high:
                 yield Finding("degenerate-poly", at, {"side": side, "line": line})

@@ -33,7 +33,7 @@ def _expand(word: str) -> list[str]:
         return files
     if path.exists():
         return [word]
-    matches = sorted(glob.glob(word, recursive=True)) if glob.has_magic(word) else []
+    matches = sorted(glob.glob(word, recursive=True)) if glob.has_magic(word) else []  # noqa: PTH207 (takes absolute ones)
     if not matches:
         raise InputError(word, "no file matches" if glob.has_magic(word) else "no such file or folder")
     return [file for match in matches for file in _expand(match)]

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from coordspec.errors import InputError
 from coordspec.jsonl.inputs import STDIN
@@ -56,7 +56,7 @@ def open_bytes(path: str) -> Iterator[IO[bytes]]:
         raise InputError(path, f"broken zstd data: {error}") from error
 
 
-def _open(path: str) -> AbstractContextManager[IO[bytes]]:
+def _open(path: str) -> AbstractContextManager[Any]:
     if path == STDIN:
         return nullcontext(sys.stdin.buffer)
     if path.endswith(".gz"):
@@ -64,7 +64,8 @@ def _open(path: str) -> AbstractContextManager[IO[bytes]]:
     if path.endswith(".zst"):
         import zstandard  # noqa: PLC0415 (only where such a file is read)
 
-        return zstandard.open(path, "rb")
+        stream: AbstractContextManager[Any] = zstandard.open(path, "rb")
+        return stream
     return Path(path).open("rb", buffering=0)
 
 

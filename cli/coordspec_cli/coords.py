@@ -1,0 +1,53 @@
+"""``coordspec coords``: a contract file between pixels, integer bins and coord tokens."""
+
+from __future__ import annotations
+
+import click
+
+from coordspec.contracts import rule
+from coordspec.convert.coords import CoordKind, recode_lines
+from coordspec.convert.output import STDOUT, open_output
+from coordspec.errors import ContractError
+from coordspec_cli.convert import choice_option
+
+_PIXEL_SIGNS = ("coord-range", "coord-type")
+_FROM_HELP = "The form of the coordinates in IN. Only pixel has to be said; integers and tokens tell themselves apart."
+
+
+@click.command(epilog="How the three forms relate is written in docs/data/CONVERT.md.")
+@click.argument("source", metavar="IN")
+@choice_option("--from", "from_", kind=CoordKind, text=_FROM_HELP)
+@choice_option("--to", kind=CoordKind, text="The form of the coordinates in OUT.", required=True)
+@click.option(
+    "-o", "--output", "out", metavar="OUT", required=True, help="File to write (.jsonl, .gz, .zst); - is stdout."
+)
+@click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")
+@click.option(
+    "--max-line-bytes",
+    type=click.IntRange(min=1),
+    default=rule("too-long").params["max_line_bytes"],
+    show_default=True,
+    help="Longest line that is read.",
+)
+def command(
+    *, source: str, from_: CoordKind | None, to: CoordKind, out: str, overwrite: bool, max_line_bytes: int
+) -> None:
+    """Turn a contract file between pixels, integer bins and coord tokens.
+
+    IN is a .jsonl file (also .gz, .zst; - for standard input). Everything but the coordinates is carried over. The
+    first line that breaks the contract stops the command, and OUT is then not written.
+    """
+    if from_ is to is CoordKind.PIXEL:
+        raise click.UsageError("--from pixel --to pixel changes nothing; name another form for --to")
+    records = 0
+    try:
+        with open_output(out, overwrite=overwrite, source=source) as stream:
+            for line in recode_lines(source, from_, to, max_line_bytes):
+                stream.write(line.encode() + b"\n")
+                records += 1
+    except ContractError as error:
+        if from_ is None and any(issue.name in _PIXEL_SIGNS for issue in error.issues):
+            click.echo("note: if the coordinates are pixels, pass --from pixel", err=True)
+        raise
+    written = "standard output" if out == STDOUT else out
+    click.echo(f"{written}: {records} records, {from_ or 'bins and tokens'} to {to}", err=True)

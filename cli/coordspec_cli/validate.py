@@ -1,0 +1,187 @@
+"""``coordspec validate``: check contract files."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import click
+
+from coordspec.checks.finding import CoordSpace
+from coordspec.contracts import rule_book
+from coordspec.jsonl.inputs import expand_inputs
+from coordspec.jsonl.write import write_whole
+from coordspec.validate.baseline import baseline_text, read_baseline
+from coordspec.validate.options import MAX_LINE_BYTES, MAX_LISTED, ImageCheck, Options
+from coordspec.validate.run import PART_BYTES, Plan, input_bytes, validate_files
+from coordspec_cli.main import EXIT_CLEAN
+from coordspec_cli.reporting import ReportingCommand, chosen_reports, emit, report_options
+
+_LONG_BYTES: Final = 64 << 20  # below this a run is over before a progress bar could be read
+
+
+def _rule_names(_ctx: click.Context, _param: click.Parameter, words: Sequence[str]) -> frozenset[str]:
+    try:
+        return rule_book().select([word for item in words for word in item.split(",")])
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def _cpus() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@click.command("validate", cls=ReportingCommand)
+@click.argument("paths", nargs=-1, required=True, metavar="PATHS...")
+@click.option(
+    "--coord-space",
+    type=click.Choice([space.value for space in CoordSpace]),
+    default=CoordSpace.NORM1000.value,
+    show_default=True,
+    help="What coordinates are: bins 0..999, or pixels within width and height (intermediate files).",
+)
+@click.option("--strict", is_flag=True, help="Take every warning as an error.")
+@click.option(
+    "--select",
+    multiple=True,
+    callback=_rule_names,
+    metavar="RULES",
+    help="Only these rules: names, codes or families, separated by commas. May be repeated.",
+)
+@click.option(
+    "--ignore",
+    multiple=True,
+    callback=_rule_names,
+    metavar="RULES",
+    help="All but these rules. Wins over --select.",
+)
+@click.option("--check-images", is_flag=True, help="Look at the image files: there, readable, of the size stated.")
+@click.option("--decode-images", is_flag=True, help="Read every pixel of them, to find truncated files. Slow.")
+@click.option(
+    "--image-root",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder that image paths are relative to.  [default: the folder of each JSONL file]",
+)
+@click.option(
+    "--max-errors",
+    type=click.IntRange(min=1),
+    default=MAX_LISTED,
+    show_default=True,
+    metavar="N",
+    help="List at most N errors and N warnings. All are counted.",
+)
+@click.option(
+    "--sample", type=click.IntRange(min=1), metavar="N", help="Check only N lines of each file, drawn at random."
+)
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="Seed of --sample; the same seed draws the same lines."
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Worker processes.  [default: one for each CPU, none for small inputs]",
+)
+@click.option("--max-line-bytes", type=click.IntRange(min=1), default=MAX_LINE_BYTES, show_default=True, metavar="N",
+              help="Longest line that is read; a longer one is an error.")  # fmt: skip
+@click.option("--statistics", is_flag=True, help="Print how often each rule was broken, and no single findings.")
+@click.option(
+    "--baseline",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Known findings, as counts by file and rule: only what exceeds them is reported.",
+)
+@click.option(
+    "--write-baseline",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the findings of this run as a baseline, report nothing and exit with 0.",
+)
+@report_options
+@click.pass_context
+def command(
+    ctx: click.Context,
+    *,
+    paths: tuple[str, ...],
+    coord_space: str,
+    strict: bool,
+    select: frozenset[str],
+    ignore: frozenset[str],
+    check_images: bool,
+    decode_images: bool,
+    image_root: Path | None,
+    max_errors: int,
+    sample: int | None,
+    seed: int,
+    jobs: int | None,
+    max_line_bytes: int,
+    statistics: bool,
+    baseline: Path | None,
+    write_baseline: Path | None,
+) -> int:
+    """Check contract files and say exactly what is wrong, and where.
+
+    PATHS are JSONL files, also .gz and .zst, folders that are searched for them, globs, or - for standard input.
+
+    Exit status: 0 clean, 1 findings at error level, 2 wrong usage or unreadable input.
+    """
+    looks = check_images or decode_images
+    if image_root is not None and not looks:
+        raise click.UsageError("--image-root does nothing without --check-images")
+    if not (rules := (select or frozenset(rule_book().by_name)) - ignore):
+        raise click.UsageError("--select and --ignore leave no rule to check")
+    files = expand_inputs(paths)
+    reports = chosen_reports(ctx, files)
+    options = Options(
+        space=CoordSpace(coord_space),
+        strict=strict,
+        rules=rules,
+        max_line_bytes=max_line_bytes,
+        max_listed=max_errors,
+        images=ImageCheck(image_root, decode_images) if looks else None,
+    )
+    size = input_bytes(files)
+    known = read_baseline(baseline) if baseline else {}
+    with _progress(size) as progress:
+        workers = jobs or (_cpus() if size > PART_BYTES or looks else 1)
+        result = validate_files(files, options, Plan(workers, sample, seed, known, progress))
+    if write_baseline is not None:
+        return _write_baseline(write_baseline, result.counts, files)
+    outcome = result.outcome
+    if statistics:
+        notes = (*outcome.notes, "only counts were asked for (--statistics)")
+        outcome = replace(outcome, issues=(), truncated=False, notes=notes)
+    return emit(reports, outcome)
+
+
+def _write_baseline(path: Path, counts: Mapping[str, Counter[str]], files: Sequence[str]) -> int:
+    if path.exists():
+        read_baseline(path)  # an older baseline may be replaced, any other file may not
+    with write_whole(path, overwrite=True, sources=files) as stream:
+        stream.write(baseline_text(counts).encode())
+    known = sum(map(Counter.total, counts.values()))
+    click.echo(f"{path}: {known} findings of {len(counts)} files written as the baseline", err=True)
+    return EXIT_CLEAN
+
+
+@contextmanager
+def _progress(size: int) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error when there is much to read and somebody is looking, else nothing."""
+    if size < _LONG_BYTES or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console  # noqa: PLC0415 (only for a bar)
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn  # noqa: PLC0415
+
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True, auto_refresh=False) as bar:
+        task = bar.add_task("checking", total=size)
+
+        def advance(done: int) -> None:  # no refresh thread: worker processes are forked while the bar is up
+            bar.update(task, advance=done, refresh=True)
+
+        yield advance

@@ -1,0 +1,233 @@
+"""One validation run: files to parts, parts to summaries, summaries to an outcome."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import sys
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from coordspec.contracts import rule_book
+from coordspec.errors import CoordspecError, InputError, Issue, Severity
+from coordspec.findings.outcome import Outcome
+from coordspec.jsonl.inputs import STDIN
+from coordspec.validate.baseline import beyond_baseline
+from coordspec.validate.blocks import Validator, stream_blocks, validate_range
+from coordspec.validate.dataset import check_dataset
+from coordspec.validate.explain import Located
+from coordspec.validate.options import Options
+from coordspec.validate.sample import sample_lines
+from coordspec.validate.summary import Summary
+
+PART_BYTES: Final = 16 << 20
+"""How much of a file a worker takes at a time."""
+
+Progress = Callable[[int], None]
+"""Called with the number of bytes that were just finished."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a run is done, which never changes what it finds (but for ``sample``, lines taken of each file)."""
+
+    jobs: int = 1
+    sample: int | None = None
+    seed: int = 0
+    baseline: Mapping[str, Counter[str]] = field(default_factory=dict)
+    progress: Progress = lambda _: None
+
+
+class Part(NamedTuple):
+    """A byte range of a plain file; ``end`` is None for a file that is read as a stream."""
+
+    path: str
+    start: int
+    end: int | None
+
+
+class Checked(NamedTuple):
+    """The summary of a file; ``failure`` says why the rest of it could not be read."""
+
+    path: str
+    summary: Summary
+    failure: InputError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """An outcome, and its counts per file and rule name before the baseline was applied."""
+
+    outcome: Outcome
+    counts: Mapping[str, Counter[str]]
+
+
+def validate_files(paths: Sequence[str], options: Options, plan: Plan = Plan()) -> Result:
+    """Check files and say what was found. Unreadable ones are named in the outcome; the others are checked all the same.
+
+    Raises:
+        CoordspecError: a worker process died.
+    """
+    if plan.sample is not None:
+        checked: Iterable[Checked] = [_check_sample(path, plan.sample, plan.seed, options) for path in paths]
+    else:
+        checked = _join(_run_parts([part for path in paths for part in split_file(path)], options, plan), options)
+    return _sum_up(checked, options, plan)
+
+
+def split_file(path: str, part_bytes: int = PART_BYTES) -> list[Part]:
+    """The parts of a file that can be checked apart: byte ranges of a plain file, else the whole."""
+    if path == STDIN or path.endswith((".gz", ".zst")) or not Path(path).is_file():
+        return [Part(path, 0, None)]
+    size = Path(path).stat().st_size
+    starts = range(0, max(size, 1), part_bytes)
+    return [Part(path, start, min(start + part_bytes, size)) for start in starts]
+
+
+def input_bytes(paths: Sequence[str]) -> int:
+    """How many bytes there are to read, as far as it can be known before."""
+    return sum(Path(path).stat().st_size for path in paths if path != STDIN and Path(path).is_file())
+
+
+def check_part(part: Part, options: Options) -> Checked:
+    """The summary of one part; what worker processes run."""
+    options = options.for_file(part.path)
+    if part.end is not None:
+        try:
+            return Checked(part.path, validate_range(part.path, part.start, part.end, options))
+        except InputError as error:
+            return Checked(part.path, Summary(), error)
+    validator = Validator(options)
+    try:
+        for block in stream_blocks(part.path, options):
+            validator.add_block(block)
+    except InputError as error:
+        return Checked(part.path, validator.summary, error)
+    return Checked(part.path, validator.summary)
+
+
+def _run_parts(parts: Sequence[Part], options: Options, plan: Plan) -> Iterator[Checked]:
+    """The summaries of the parts in their order."""
+    jobs = min(plan.jobs, len(parts))
+    if jobs <= 1 or any(part.path == STDIN for part in parts):
+        for part in parts:
+            yield check_part(part, options)
+            plan.progress((part.end or part.start) - part.start)
+        return
+    method = "fork" if sys.platform == "linux" else "spawn"
+    context = multiprocessing.get_context(method)
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_ignore_interrupts) as pool:
+        waiting: deque[tuple[Part, Future[Checked]]] = deque()
+        try:
+            for part in parts:
+                waiting.append((part, pool.submit(check_part, part, options)))
+                if len(waiting) > 2 * jobs:
+                    yield from _next_done(waiting, plan)
+            while waiting:
+                yield from _next_done(waiting, plan)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _next_done(waiting: deque[tuple[Part, Future[Checked]]], plan: Plan) -> Iterator[Checked]:
+    part, future = waiting.popleft()
+    try:
+        checked = future.result()
+    except BrokenProcessPool as error:
+        raise CoordspecError(f"a worker process died while it checked {part.path}; try --jobs 1") from error
+    plan.progress((part.end or part.start) - part.start)
+    yield checked
+
+
+def _ignore_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops the run
+
+
+def _join(parts: Iterable[Checked], options: Options) -> Iterator[Checked]:
+    """Parts that follow each other to whole files."""
+    for path, group in groupby(parts, key=lambda part: part.path):
+        whole = Checked(path, Summary())
+        for part in group:
+            summary = whole.summary.then(part.summary, options.max_listed)
+            whole = Checked(path, summary, whole.failure or part.failure)
+        yield whole
+
+
+def _check_sample(path: str, size: int, seed: int, options: Options) -> Checked:
+    validator = Validator(options.for_file(path))
+    try:
+        lines, total = sample_lines(path, size, seed, options.max_line_bytes)
+    except InputError as error:
+        return Checked(path, Summary(), error)
+    for line in lines:
+        validator.add_line(line)
+    return Checked(path, validator.summary)
+
+
+def _sum_up(files: Iterable[Checked], options: Options, plan: Plan) -> Result:
+    listing = _Listing(options)
+    counts: dict[str, Counter[str]] = {}
+    total: Counter[str] = Counter()
+    lines = invalid = 0
+    failures: list[InputError] = []
+    for path, summary, failure in files:
+        found = list(_file_findings(summary, options, failure))
+        counts[path] = summary.counts + Counter(item.finding.rule for item in found)
+        reported = beyond_baseline(counts[path], plan.baseline.get(path, Counter()))
+        listing.add(path, [item for item in [*found, *summary.kept] if reported[item.finding.rule]])
+        total += reported
+        lines, invalid = lines + summary.lines, invalid + summary.invalid
+        failures += [failure] if failure else []
+    by_rule = {name: total[name] for name in rule_book().by_name if total[name]}
+    errors = sum(count for name, count in by_rule.items() if options.severity(name) is Severity.ERROR)
+    return Result(
+        Outcome(
+            files=tuple(counts),
+            records=lines,
+            valid=lines - invalid,
+            invalid=invalid,
+            errors=errors,
+            warnings=total.total() - errors,
+            by_rule=by_rule,
+            issues=tuple(listing.issues),
+            truncated=len(listing.issues) < total.total(),
+            unreadable=tuple(failures),
+            notes=tuple(_notes(plan, sum(map(Counter.total, counts.values())) - total.total())),
+        ),
+        counts,
+    )
+
+
+def _file_findings(summary: Summary, options: Options, failure: InputError | None) -> Iterator[Located]:
+    for finding in check_dataset(summary, options.space):
+        if finding.rule in options.rules and not (failure and finding.rule == "no-records"):
+            yield Located(finding)
+
+
+def _notes(plan: Plan, known: int) -> Iterator[str]:
+    if plan.sample is not None:
+        yield f"only a sample was checked: at most {plan.sample} lines of each file, seed {plan.seed}"
+    if known:
+        yield f"{known} findings stand in the baseline and are not counted"
+
+
+class _Listing:
+    """The findings that are shown: at most ``max_listed`` of each severity, so that no flood of one hides the other."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.issues: list[Issue] = []
+        self.room = dict.fromkeys(Severity, options.max_listed)
+
+    def add(self, path: str, items: Iterable[Located]) -> None:
+        for item in items:
+            severity = self.options.severity(item.finding.rule)
+            if self.room[severity]:
+                self.room[severity] -= 1
+                self.issues.append(item.issue(path, self.options))

@@ -1,0 +1,80 @@
+"""What the whole-file checks need to know of every box, as counts that add up in any order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+from typing import Any
+
+from coordspec.checks.geometry import coord_number
+from coordspec.contracts import record_contract, rule
+from coordspec.coords import MAX_BIN
+
+PIXEL_SIDE: int = rule("suspect-pixel-coords").params["max_side"]
+LARGE_SIDE: int = rule("suspect-double-normalised").params["large_side"]
+_TINY: int = rule("suspect-double-normalised").params["tiny"]
+
+
+@dataclass(slots=True)
+class BoxTally:
+    """Counts of the bbox_2d of one or more records, read as norm1000 corners.
+
+    boxes       with four numeric coordinates
+    inverted    x1 > x2 or y1 > y2
+    misfit      inverted, and no x, y, width, height inside of the frame either
+    telling     records whose boxes could tell pixels from bins: a small image, or a coordinate above 999
+    outside     telling, and some coordinate is above the image's width or height
+    saturated   the upper left corner is pressed against the far edge
+    tiny        without area, in the first few bins
+    large       records with boxes in an image of which both sides are large
+    far         large, and some box reaches past pixel 1000 when read as bins
+    """
+
+    boxes: int = 0
+    inverted: int = 0
+    misfit: int = 0
+    telling: int = 0
+    outside: int = 0
+    saturated: int = 0
+    tiny: int = 0
+    large: int = 0
+    far: int = 0
+
+    def __add__(self, other: BoxTally) -> BoxTally:
+        return BoxTally(*map(sum, zip(astuple(self), astuple(other), strict=True)))
+
+    def add_record(self, value: Any) -> None:
+        """Count the boxes of a record, sound or not; what is no box is left out."""
+        if not isinstance(value, dict) or not isinstance(value.get("objects"), list):
+            return
+        items = [item.get("bbox_2d") for item in value["objects"] if isinstance(item, dict)]
+        arity = record_contract().bbox_arity
+        numbers = [tuple(map(coord_number, box)) for box in items if isinstance(box, list) and len(box) == arity]
+        boxes: Any = [box for box in numbers if None not in box]
+        width, height = value.get("width"), value.get("height")
+        self.add_boxes(boxes, *((width, height) if type(width) is int and type(height) is int else (0, 0)))
+
+    def add_boxes(self, boxes: Sequence[tuple[float, float, float, float]], width: int, height: int) -> None:
+        """Count the boxes of one record; a side below 1 is an unknown one."""
+        self.boxes += len(boxes)
+        for x1, y1, x2, y2 in boxes:
+            if x1 > x2 or y1 > y2:
+                self.inverted += 1
+                self.misfit += x1 + x2 > MAX_BIN + 1 or y1 + y2 > MAX_BIN + 1
+            self.saturated += x1 >= MAX_BIN or y1 >= MAX_BIN
+            self.tiny += (x1 == x2 or y1 == y2) and max(x1, y1, x2, y2) <= _TINY
+        if not boxes or width < 1 or height < 1:
+            return
+        max_x = max(max(x1, x2) for x1, _, x2, _ in boxes)
+        max_y = max(max(y1, y2) for _, y1, _, y2 in boxes)
+        if (width <= PIXEL_SIDE and height <= PIXEL_SIDE) or max(max_x, max_y) > MAX_BIN:
+            self.telling += 1
+            self.outside += max_x > width or max_y > height
+        if width >= LARGE_SIDE and height >= LARGE_SIDE:
+            self.large += 1
+            self.far += _is_far(max_x, width) or _is_far(max_y, height)
+
+
+def _is_far(k: float, side: int) -> bool:
+    """True if bin ``k`` lies beyond pixel 1000 of a side."""
+    return k * (side - 1) > MAX_BIN * (MAX_BIN + 1)

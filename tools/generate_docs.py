@@ -1,0 +1,284 @@
+"""Write the pages of docs/ that say what contracts/ says, or check that they still do.
+
+python tools/generate_docs.py            write them
+python tools/generate_docs.py --check    write nothing; exit 1 and name the files that differ
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from coordspec.checks.finding import CoordSpace
+from coordspec.contracts import Rule, record_contract, rule, rule_book, schema
+from coordspec.coords import BINS, MAX_BIN, TOKENS, bin_from_pixel
+from coordspec.findings.explain import heading_anchor, markdown_text, rule_markdown, with_placeholders
+from coordspec.record import CoordForm, DetObject, Record
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+NOTICE: Final = "<!-- Generated from contracts/ by tools/generate_docs.py. Change those, not this page. -->"
+EXAMPLE: Final = Record(
+    images=("images/000001.jpg",),
+    width=640,
+    height=480,
+    objects=(
+        DetObject("black cat", bbox_2d=(110, 310, 410, 705)),
+        DetObject("碗", poly=(500, 600, 620, 600, 560, 720)),
+    ),
+)
+
+
+def pages() -> dict[Path, str]:
+    """Every generated page, by its path below the repository's root."""
+    rules = Path("docs/rules")
+    families = {rules / f"{family.lower()}.md": _family_page(family) for family in rule_book().families}
+    return {rules / "README.md": _rules_page(), **families, Path("docs/data/JSONL_CONTRACT.md"): _contract_page()}
+
+
+def stale(root: Path = ROOT) -> list[Path]:
+    """The pages below ``root`` that are missing or differ from what would be written."""
+    wanted = pages()
+    return [
+        path for path, text in wanted.items() if not (root / path).is_file() or (root / path).read_text("utf-8") != text
+    ]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write or check; returns the exit status."""
+    if list(arguments) == ["--check"]:
+        different = stale()
+        for path in different:
+            print(f"{path} differs from contracts/; run python tools/generate_docs.py", file=sys.stderr)
+        return 1 if different else 0
+    if arguments:
+        print(__doc__, file=sys.stderr)
+        return 2
+    for path, text in pages().items():
+        (ROOT / path).parent.mkdir(parents=True, exist_ok=True)
+        (ROOT / path).write_text(text, "utf-8")
+    return 0
+
+
+# ---------------------------------------------------------------- Markdown
+
+
+def _page(*blocks: str) -> str:
+    return "\n\n".join(block.strip("\n") for block in blocks) + "\n"
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    """A cell's text; a bar ends a cell in GitHub's tables, in code spans too, unless a backslash stands before it."""
+    return text.replace("\\|", "|").replace("|", "\\|")
+
+
+def _code(text: str) -> str:
+    return f"`{text}`"
+
+
+def _fenced(text: str) -> str:
+    return f"```json\n{text}\n```"
+
+
+def _rule_link(item: Rule, folder: str = "") -> str:
+    return f"[{item.code}]({folder}{item.family.lower()}.md#{heading_anchor(item)})"
+
+
+def _rule_table(rules: Iterable[Rule], folder: str = "") -> str:
+    rows = (
+        (_rule_link(r, folder), r.name, r.severity.value, markdown_text(with_placeholders(r.message))) for r in rules
+    )
+    return _table(("Code", "Name", "Severity", "Message"), rows)
+
+
+def _rules_of(*families: str) -> list[Rule]:
+    return [r for r in rule_book().by_name.values() if r.family in families]
+
+
+# ---------------------------------------------------------------- docs/rules
+
+
+def _rules_page() -> str:
+    blocks = [
+        NOTICE,
+        "# Rules",
+        "Every finding that `coordspec` reports belongs to one of these rules. `coordspec rule NAME` shows the same in "
+        "the terminal. A word in ‹angle quotes› stands for a value from the data. A code is never given to another "
+        "rule.",
+        "The format itself is described in [the JSONL contract](../data/JSONL_CONTRACT.md), the forms of a report in "
+        "[report formats](../formats.md).",
+    ]
+    for family, about in rule_book().families.items():
+        blocks += [f"## {family}: {about}", _rule_table(_rules_of(family))]
+    return _page(*blocks)
+
+
+def _family_page(family: str) -> str:
+    rules = [rule_markdown(r, level=2) for r in _rules_of(family)]
+    return _page(NOTICE, f"# {family}: {rule_book().families[family]}", "[All rules](README.md)", *rules)
+
+
+# ---------------------------------------------------------------- docs/data/JSONL_CONTRACT.md
+
+
+def _contract_page() -> str:
+    return _page(
+        NOTICE,
+        "# The JSONL contract",
+        "One line is one image sample with its objects. The same contract as data: "
+        "[record.schema.json](../../contracts/record.schema.json), "
+        "[payload.schema.json](../../contracts/payload.schema.json), [rules.yaml](../../contracts/rules.yaml). "
+        "`coordspec validate` holds files to it, and [every rule](../rules/README.md) has a page.",
+        "A record, with integer bins and with coord tokens:",
+        _fenced("\n".join(EXAMPLE.line(form) for form in (CoordForm.INT, CoordForm.TOKEN))),
+        *_line_section(),
+        *_record_section(),
+        *_object_section(),
+        *_geometry_section(),
+        *_payload_section(),
+        *_file_section(),
+    )
+
+
+def _line_section() -> Iterator[str]:
+    limit = rule("too-long").params["max_line_bytes"]
+    yield "## The line"
+    yield (
+        "A file is UTF-8 text without byte order mark, one record a line, each line ended by a line feed; it may be "
+        "compressed (`.gz`, `.zst`). A line is strict JSON: one object, no key twice at any depth, no NaN or Infinity, "
+        f"no lone surrogates, at most {rule('too-deep').params['max_depth']} levels deep, at most {limit} bytes "
+        f"({limit >> 20} MiB) long unless `--max-line-bytes` says otherwise, and no integer of more than "
+        f"{rule('huge-number').params['max_digits']} digits."
+    )
+    yield _rule_table(_rules_of("JSN"), "../rules/")
+
+
+def _record_section() -> Iterator[str]:
+    record = schema("record")
+    yield "## The record"
+    yield _field_table(record["properties"], record["required"])
+    yield (
+        "Image paths are relative to the folder of the JSONL file, or to `--image-root`, and never leave it. "
+        f"Another field is a warning, {_named('unknown-field')}."
+    )
+    yield _rule_table(_rules_of("REC"), "../rules/")
+
+
+def _object_section() -> Iterator[str]:
+    item = schema("record")["$defs"]["object"]
+    geometries = " and ".join(map(_code, record_contract().geometries))
+    yield "## An object"
+    yield _field_table(item["properties"], item["required"])
+    yield (
+        f"Each object has exactly one of {geometries}. A desc is not blank, holds no control character, and nothing "
+        "that the tokenizer reads as a special token: no text of the shape `<|…|>`, and none of "
+        + ", ".join(map(_code, rule("special-token-desc").params["tokens"]))
+        + "."
+    )
+    yield "Keys of older formats are errors that say what to write instead:"
+    replacements: Mapping[str, Mapping[str, Any]] = rule("legacy-key").params["replacements"]
+    yield _table(
+        ("Legacy key", "Write instead"), ((_code(key), markdown_text(to["text"])) for key, to in replacements.items())
+    )
+    yield _rule_table(_rules_of("OBJ", "DUP"), "../rules/")
+
+
+def _geometry_section() -> Iterator[str]:
+    contract = record_contract()
+    arity, least = contract.bbox_arity, contract.poly_min
+    yield "## Geometry and coordinates"
+    yield "\n".join(
+        (
+            f"- A coordinate is a *bin*, an integer from {contract.min_bin} to {MAX_BIN} ({CoordSpace.NORM1000}), or "
+            f"the *coord token* of a bin, `{TOKENS[0]}` to `{TOKENS[-1]}`, without leading zeros. One geometry never "
+            "mixes the two. Floats and booleans are no coordinates.",
+            f"- `bbox_2d` has exactly {arity} coordinates, `x1, y1, x2, y2`, with x1 ≤ x2 and y1 ≤ y2. A box without "
+            f"width or height is a warning, {_named('degenerate-box')}.",
+            f"- `poly` is a flat list of at least {least} coordinates, an even number of them, "
+            "`x1, y1, x2, y2, x3, y3, …`. A list of [x, y] pairs is accepted and flattened. `poly_points`, if it is "
+            "there, is the number of points.",
+            f"- In intermediate files, read with `--coord-space {CoordSpace.PIXEL}`, a coordinate is a finite number "
+            "from 0 to the image's width or height.",
+        )
+    )
+    yield "### From pixels to bins"
+    yield (
+        f"`bin = round({MAX_BIN} * pixel / max(1, side - 1))`, clamped to {contract.min_bin}..{MAX_BIN}, where `side` "
+        f"is the image's width for x and its height for y. From a bin to a unit coordinate: `bin / {MAX_BIN}`. There "
+        f"are {BINS} bins. In an image that is {EXAMPLE.width} pixels wide:"
+    )
+    pixels = (0, 1, 319.5, EXAMPLE.width - 1, EXAMPLE.width)
+    yield _table(("Pixel", "Bin"), ((f"{pixel:g}", str(bin_from_pixel(pixel, EXAMPLE.width))) for pixel in pixels))
+    yield _rule_table(_rules_of("GEO"), "../rules/")
+
+
+def _payload_section() -> Iterator[str]:
+    yield "## The assistant payload"
+    yield (
+        "What the model is taught to write for the record above: one JSON object with the keys `object_1`, `object_2`, "
+        "… in the order of the objects, coordinates as quoted coord tokens, `, ` and `: ` as separators, non-ASCII "
+        "text as it is. A record without objects gives `{}`."
+    )
+    yield _fenced(EXAMPLE.payload())
+    item = schema("payload")["additionalProperties"]
+    facts = (f"`{name}` is {_type(field)}" for name, field in item["properties"].items())
+    yield f"In an object, {'; '.join(facts)}. Nothing else stands in it."
+    yield (
+        "An object that breaks a rule at error level is refused with its place and the rule; nothing partial is ever "
+        "written."
+    )
+
+
+def _file_section() -> Iterator[str]:
+    yield "## Images and whole files"
+    yield (
+        "With `--check-images` the image files are opened and measured. What one record cannot show is judged from the "
+        "statistics of the file."
+    )
+    yield _rule_table(_rules_of("IMG", "DAT"), "../rules/")
+
+
+def _named(name: str) -> str:
+    return f"{_rule_link(rule(name), '../rules/')} {name}"
+
+
+# ---------------------------------------------------------------- fields of a schema
+
+
+def _field_table(properties: Mapping[str, Mapping[str, Any]], required: Sequence[str]) -> str:
+    rows = (
+        (_code(name), "yes" if name in required else "no", _type(field), field.get("description", ""))
+        for name, field in properties.items()
+    )
+    return _table(("Field", "Required", "Type and limits", "What it is"), rows)
+
+
+def _type(node: Mapping[str, Any]) -> str:
+    """A node of the schema in words: ``array, not empty, each string, not empty``."""
+    if "$ref" in node:
+        name = node["$ref"].rsplit("/", 1)[1]
+        return (
+            "[geometry](#geometry-and-coordinates)" if name in record_contract().geometries else name.replace("_", " ")
+        )
+    words = ", ".join([node["type"], *_limits(node)])
+    return f"{words}, each {_type(node['items'])}" if "items" in node else words
+
+
+def _limits(node: Mapping[str, Any]) -> Iterator[str]:
+    if node.get("minLength") == 1 or node.get("minItems") == 1:
+        yield "not empty"
+    elif "minItems" in node:
+        exact = node["minItems"] == node.get("maxItems")
+        yield f"exactly {node['minItems']} items" if exact else f"at least {node['minItems']} items"
+    if "minimum" in node:
+        yield f"at least {node['minimum']}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
