@@ -37,12 +37,13 @@ def pages() -> dict[Path, str]:
     return {rules / "README.md": _rules_page(), **families, Path("docs/data/JSONL_CONTRACT.md"): _contract_page()}
 
 
-def stale(root: Path = ROOT) -> list[Path]:
-    """The pages below ``root`` that are missing or differ from what would be written."""
-    wanted = pages()
-    return [
-        path for path, text in wanted.items() if not (root / path).is_file() or (root / path).read_text("utf-8") != text
-    ]
+def stale() -> list[Path]:
+    """The pages that are missing or differ from what would be written."""
+    return [path for path, text in pages().items() if not _holds(ROOT / path, text)]
+
+
+def _holds(file: Path, text: str) -> bool:
+    return file.is_file() and file.read_text("utf-8") == text
 
 
 def main(arguments: Sequence[str]) -> int:

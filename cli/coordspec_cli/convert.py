@@ -25,11 +25,12 @@ def choice_option(
     *names: str, kind: type[StrEnum], text: str, default: StrEnum | None = None, required: bool = False
 ) -> Callable[[F], F]:
     """A click option whose value is a member of ``kind``."""
+    # An explicit default of None would satisfy `required`.
+    defaults: dict[str, Any] = {} if default is None else {"default": default.value, "show_default": True}
     return click.option(
         *names,
+        **defaults,
         type=click.Choice([member.value for member in kind]),
-        default=None if default is None else default.value,
-        show_default=default is not None,
         required=required,
         callback=lambda _ctx, _param, value: None if value is None else kind(value),
         help=text,

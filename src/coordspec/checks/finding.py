@@ -11,6 +11,8 @@ from coordspec.errors import Pointer
 
 SHOWN_CHARS = 60
 
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
 
 class CoordSpace(StrEnum):
     """What the numbers of a geometry mean."""
@@ -33,7 +35,7 @@ class Finding(NamedTuple):
 
 def shown(value: object) -> str:
     """The value as JSON, cut to a readable length."""
-    return cut(json.dumps(value, ensure_ascii=False))
+    return cut(_encode(value))
 
 
 def cut(text: str) -> str:

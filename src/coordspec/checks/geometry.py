@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 
 from coordspec.boxes import enclosing_box
@@ -37,17 +38,18 @@ NORM1000 = Frame()
 
 def coord_number(value: object) -> Number | None:
     """The number a well-typed coordinate stands for: an integer, a float, or a coord token's bin; else None."""
-    if isinstance(value, str):
-        return BIN_OF_TOKEN.get(value)
-    return value if type(value) in (int, float) else None  # type: ignore[return-value]
+    kind = type(value)
+    if kind is int or kind is float:
+        return value  # type: ignore[return-value]
+    return BIN_OF_TOKEN.get(value) if kind is str else None  # type: ignore[call-overload]
 
 
-def flat_poly(poly: Sequence[object]) -> tuple[list[object], list[Pointer]]:
+def flat_poly(poly: Sequence[object]) -> tuple[list[object], Sequence[Pointer]]:
     """Coordinates of a poly as one flat list, and where each one stands below the poly."""
     if poly and all(isinstance(point, list) for point in poly):
         pairs = [(value, (i, j)) for i, point in enumerate(poly) for j, value in enumerate(point)]  # type: ignore[arg-type,var-annotated]
         return [value for value, _ in pairs], [at for _, at in pairs]
-    return list(poly), [(i,) for i in range(len(poly))]
+    return list(poly), _indices(len(poly))
 
 
 def check_coord(value: object, at: Pointer, maximum: int | None, space: CoordSpace) -> Iterator[Finding]:
@@ -100,12 +102,22 @@ def _out_of_range(value: Number, at: Pointer, maximum: int | None, space: str) -
 
 
 def _check_coords(flat: Sequence[object], ats: Sequence[Pointer], at: Pointer, frame: Frame) -> Iterator[Finding]:
-    for index, (value, below) in enumerate(zip(flat, ats, strict=True)):
-        yield from check_coord(value, at + below, frame.maximum(index), frame.space)
-    if frame.space is CoordSpace.NORM1000:
-        kinds = {type(value) for value in flat if coord_number(value) is not None}
-        if str in kinds and int in kinds:
-            yield Finding("mixed-coords", at, {})
+    norm1000 = frame.space is CoordSpace.NORM1000
+    ints = tokens = 0
+    for index, value in enumerate(flat):
+        if norm1000 and type(value) is int and 0 <= value <= MAX_BIN:
+            ints += 1
+            continue
+        tokens += type(value) is str and value in BIN_OF_TOKEN
+        ints += type(value) is int
+        yield from check_coord(value, at + ats[index], frame.maximum(index), frame.space)
+    if norm1000 and ints and tokens:
+        yield Finding("mixed-coords", at, {})
+
+
+@lru_cache(maxsize=256)
+def _indices(count: int) -> tuple[Pointer, ...]:
+    return tuple((index,) for index in range(count))
 
 
 def _well_typed(flat: Sequence[object]) -> list[Number] | None:
@@ -120,10 +132,11 @@ def bbox_2d(box: object, at: Pointer, frame: Frame) -> Iterator[Finding]:
         return
     if len(box) != _CONTRACT.bbox_arity:
         yield Finding("bbox-arity", at, {"value": len(box), "expected": _CONTRACT.bbox_arity})
-    yield from _check_coords(box, [(i,) for i in range(len(box))], at, frame)
-    numbers = _well_typed(box)
-    if len(box) == _CONTRACT.bbox_arity and numbers is not None:
-        yield from _check_corners(box, numbers, at)
+    yield from _check_coords(box, _indices(len(box)), at, frame)
+    if len(box) == _CONTRACT.bbox_arity:
+        numbers = _well_typed(box)
+        if numbers is not None:
+            yield from _check_corners(box, numbers, at)
 
 
 def _check_corners(box: Sequence[object], numbers: Sequence[Number], at: Pointer) -> Iterator[Finding]:

@@ -32,14 +32,17 @@ def check_object(item: object, at: Pointer, frame: Frame) -> Iterator[Finding]:
 
 
 def _check_keys(item: Mapping[str, object], at: Pointer) -> Iterator[Finding]:
-    replacements = rule("legacy-key").params["replacements"]
-    legacy = [key for key in item if key in replacements]
-    for key in legacy:
-        yield Finding("legacy-key", (*at, key), {"field": key, "replacement": replacements[key]["text"]}, on_key=True)
-    for key in item:
-        if key not in _CONTRACT.object_fields and key not in replacements:
-            yield unknown_field(key, at, _CONTRACT.object_fields)
-    yield from geometry_count([field for field in _CONTRACT.geometries if field in item], at, bool(legacy))
+    strange = [key for key in item if key not in _CONTRACT.object_fields]
+    for key in strange:
+        yield _legacy_key(key, at) if key in _CONTRACT.legacy else unknown_field(key, at, _CONTRACT.object_fields)
+    present = [field for field in _CONTRACT.geometries if field in item]
+    if len(present) != 1:
+        yield from geometry_count(present, at, excused=not _CONTRACT.legacy.isdisjoint(strange))
+
+
+def _legacy_key(key: str, at: Pointer) -> Finding:
+    replacement = rule("legacy-key").params["replacements"][key]["text"]
+    return Finding("legacy-key", (*at, key), {"field": key, "replacement": replacement}, on_key=True)
 
 
 def geometry_count(present: Sequence[str], at: Pointer, excused: bool = False) -> Iterator[Finding]:
@@ -60,12 +63,12 @@ def duplicate_object(objects: Sequence[object], at: Pointer) -> Iterator[Finding
     """The same desc with the same geometry, once in tokens and once in integers included."""
     first: dict[Hashable, int] = {}
     for index, item in enumerate(objects):
-        signature = _signature(item)
+        signature = object_signature(item)
         if signature is not None and first.setdefault(signature, index) != index:
             yield Finding("duplicate-object", (*at, index), {"first": first[signature]})
 
 
-def _signature(item: object) -> Hashable | None:
+def object_signature(item: object) -> Hashable | None:
     """What makes two objects the same, or None where the object is too broken to say."""
     if not isinstance(item, dict) or not isinstance(item.get("desc"), str):
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from coordspec.checks.finding import CoordSpace, Finding, shown, type_name, wrong_type
 from coordspec.checks.geometry import Frame
@@ -20,15 +20,25 @@ def check_record(value: object, space: CoordSpace = CoordSpace.NORM1000) -> Iter
     if not isinstance(value, dict):
         yield Finding("not-an-object", (), {"type": type_name(value)})
         return
+    yield from missing_fields(value)
+    frame = Frame(space, _side(value.get("width")), _side(value.get("height")))
+    for key, field_value in value.items():
+        yield from check_field(key, field_value, frame)
+
+
+def missing_fields(value: Collection[str]) -> Iterator[Finding]:
+    """Required fields that are none of a record's keys."""
     for field in _CONTRACT.required:
         if field not in value:
             yield Finding("missing-field", (), {"field": field})
-    frame = Frame(space, _side(value.get("width")), _side(value.get("height")))
-    for key, field_value in value.items():
-        if key in FIELD_CHECKS:
-            yield from FIELD_CHECKS[key](field_value, (key,), frame)
-        else:
-            yield unknown_field(key, (), _CONTRACT.fields)
+
+
+def check_field(key: str, value: object, frame: Frame) -> Iterator[Finding]:
+    """Every rule on one field of a record, known or not."""
+    if key in FIELD_CHECKS:
+        yield from FIELD_CHECKS[key](value, (key,), frame)
+    else:
+        yield unknown_field(key, (), _CONTRACT.fields)
 
 
 def _side(value: object) -> int | None:

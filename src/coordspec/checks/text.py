@@ -34,6 +34,11 @@ def first_special_token(text: str) -> str | None:
     return found[0] if found else None
 
 
+def is_plain(text: str) -> bool:
+    """True for text without any doubt about it: printable, not blank, no hint of a special token. Cheap."""
+    return "<" not in text and text.isprintable() and not text.isspace() and text != ""
+
+
 def blank_desc(desc: str, at: Pointer) -> Iterator[Finding]:
     if is_blank(desc):
         yield Finding("blank-desc", at, {"value": shown(desc)})
@@ -63,6 +68,8 @@ def check_desc(desc: object, at: Pointer) -> Iterator[Finding]:
     """Every rule on the description of one object."""
     if not isinstance(desc, str):
         yield wrong_type(at, desc, "a string")
+        return
+    if is_plain(desc):
         return
     for check in DESC_CHECKS:
         yield from check(desc, at)

@@ -17,10 +17,11 @@ from typing import Any, Final
 import msgspec
 
 from coordspec.boxes import corners_from_xywh
+from coordspec.checks.paths import check_image_path
 from coordspec.checks.text import check_desc
 from coordspec.contracts import record_contract
 from coordspec.convert.assemble import Converter
-from coordspec.convert.coco_file import Annotation, CocoFile, Image
+from coordspec.convert.coco_file import Annotation, CocoFile, Image, plain_reason
 from coordspec.convert.options import Counts
 from coordspec.convert.pixels import PixelImage, PixelObject, SourceError, refuse, side_fault
 
@@ -47,7 +48,7 @@ def read_coco(path: str, polygons: bool, counts: Counts) -> Iterator[PixelImage]
     for number, image in images.values():
         numbers = by_image.get(image.id, ())
         objects = [_object(file, i, file.annotations.item(i), descs, polygons) for i in numbers]
-        where = file.images.where(number)
+        where = file.images.where(number, image.id)
         yield PixelImage(_path(image, where), image.width, image.height, objects, where)
 
 
@@ -56,7 +57,7 @@ def _descs(file: CocoFile, counts: Counts) -> dict[int, str]:
     descs: dict[int, str] = {}
     seen: set[str] = set()
     for number, category in enumerate(file.categories):
-        where = file.categories.where(number)
+        where = file.categories.where(number, category.id)
         if category.id in descs:
             raise SourceError(where, f"a category with the id {category.id} stands above already")
         desc = " ".join(category.name.replace("_", " ").split())
@@ -71,12 +72,15 @@ def _images(file: CocoFile) -> dict[int, tuple[int, Image]]:
     """Number in the file and image, by image id."""
     images: dict[int, tuple[int, Image]] = {}
     for number, image in enumerate(file.images):
-        where = file.images.where(number)
+        where = file.images.where(number, image.id)
         if image.id in images:
             raise SourceError(where, f"an image with the id {image.id} stands above already")
         fault = side_fault("width", image.width) or side_fault("height", image.height)
         if fault is not None:
             raise SourceError(where, fault)
+        # A path that leaves its root may be meant: an image prefix can bring it back, which is checked behind that.
+        findings = (f for f in check_image_path(_path(image, where), ()) if f.rule != "image-path-escape")
+        refuse(findings, f"{where}: image path")
         images[image.id] = number, image
     return images
 
@@ -140,7 +144,7 @@ def _polygons(segmentation: msgspec.Raw, where: str) -> Sequence[tuple[float, ..
     try:
         parts = _decode_polygons(text)
     except msgspec.ValidationError as error:
-        raise SourceError(where, f"segmentation is no list of flat polygons: {error}") from error
+        raise SourceError(where, f"segmentation{plain_reason(error)}") from error
     for index, part in enumerate(parts):
         if len(part) < _POLY_MIN or len(part) % 2:
             reason = f"has {len(part)} numbers; a polygon is x, y, x, y, … of at least {_POLY_MIN}"

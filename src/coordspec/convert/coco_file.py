@@ -13,6 +13,7 @@ from typing import Final, Generic, TypeVar
 
 import msgspec
 
+from coordspec.checks.finding import shown
 from coordspec.contracts import rule
 from coordspec.convert.pixels import SourceError
 from coordspec.errors import InputError
@@ -20,6 +21,7 @@ from coordspec.jsonl.parse import parse_line
 from coordspec.jsonl.read import open_bytes
 
 SHAPE: Final = "a COCO instances file is one object with the lists images, annotations and categories"
+_SHOWN_BYTES: Final = 20
 _ZIP: Final = b"PK\x03\x04"
 
 
@@ -90,7 +92,7 @@ class Items(Generic[T]):
         try:
             return self._decode(self._raws[number])
         except msgspec.ValidationError as error:
-            raise SourceError(self.where(number), _plain(error)) from error
+            raise SourceError(self.where(number), plain_reason(error)) from error
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise SourceError(self.where(number), self._text_fault(number, error)) from error
 
@@ -117,7 +119,7 @@ class Items(Generic[T]):
         return text if re.fullmatch(r'-?[0-9.]{1,20}|"[^"\\]{1,40}"', text) else ""
 
 
-def _plain(error: msgspec.ValidationError) -> str:
+def plain_reason(error: msgspec.ValidationError) -> str:
     """The message without msgspec's marks: ``bbox[2]: expected float, got null``; ``bbox is missing``."""
     what, _, path = str(error).partition(" - at `$")
     path = path.strip(".`")
@@ -163,10 +165,20 @@ def _document(path: str) -> _Document:
     except RecursionError as error:
         raise InputError(path, f"is nested too deep to be read; {SHAPE}") from error
     except msgspec.ValidationError as error:
-        raise SourceError(path, f"{_plain(error)}; {SHAPE}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        reason = str(error).removeprefix("JSON is malformed: ")
-        raise InputError(path, f"is not valid JSON: {reason[:1].lower()}{reason[1:]}") from error
+        raise SourceError(path, f"{plain_reason(error)}; {SHAPE}") from error
+    except msgspec.DecodeError as error:
+        raise InputError(path, f"is not valid JSON: {_malformed(data, error)}") from error
+
+
+def _malformed(data: bytes | mmap.mmap, error: msgspec.DecodeError) -> str:
+    """The reason with what stands in the file at the byte it names: ``invalid character (byte 31), at "NaN]}"``."""
+    reason = str(error).removeprefix("JSON is malformed: ")
+    reason = reason[:1].lower() + reason[1:]
+    found = re.search(r"\(byte ([0-9]+)\)", reason)
+    if found is None:
+        return reason
+    start = int(found[1])
+    return f"{reason}, at {shown(data[start : start + _SHOWN_BYTES].decode('utf-8', 'backslashreplace'))}"
 
 
 def file_bytes(path: str) -> bytes | mmap.mmap:

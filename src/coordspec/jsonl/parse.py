@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from coordspec.checks.finding import Finding
+from coordspec.errors import Pointer
 from coordspec.jsonl.scan import MAX_DEPTH, scan
 
 BOM: Final = b"\xef\xbb\xbf"
@@ -103,11 +104,11 @@ _FLAT_ARRAY = re.compile(rb'\[[^\[\]"]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"[^\[\]"]*+
 _SCALAR = re.compile(rb"[^\s,\]}]+")
 
 
-def locate(data: bytes, at: tuple[str | int, ...], on_key: bool = False) -> int:
+def locate(data: bytes, at: Pointer, *, on_key: bool = False, repeats: bool = False) -> int:
     """The byte at which a value starts in a line that ``parse_line`` found usable; with ``on_key`` that of its key.
 
-    Of a key that stands twice the last one counts, as in the parsed value. A key or index that is not there is a bug
-    of the caller.
+    Of a key that stands twice the last one counts, as in the parsed value; ``repeats`` says that there may be such
+    keys. A key or index that is not there is a bug of the caller.
     """
     start = len(BOM) if data.startswith(BOM) else 0
     index = _end(_SPACE, data, start)
@@ -115,7 +116,7 @@ def locate(data: bytes, at: tuple[str | int, ...], on_key: bool = False) -> int:
         if isinstance(step, int):
             index = _item(data, index, step)
         else:
-            key, value = _member(data, index, step)
+            key, value = _member(data, index, step, repeats)
             index = key if on_key and depth == len(at) - 1 else value
     return index
 
@@ -133,18 +134,19 @@ def _item(data: bytes, index: int, number: int) -> int:
     return index
 
 
-def _member(data: bytes, index: int, wanted: str) -> tuple[int, int]:
+def _member(data: bytes, index: int, wanted: str, repeats: bool) -> tuple[int, int]:
     found: tuple[int, int] | None = None
+    plain = b'"' + wanted.encode("utf-8", "surrogatepass") + b'"'
     index = _end(_SPACE, data, index + 1)
     while data[index : index + 1] == b'"':
         key = index
         index = _end(_STRING, data, index)
         name = data[key:index]
-        value = index = _end(_COLON, data, index)
-        if name[1:-1] == wanted.encode("utf-8", "surrogatepass") or (
-            b"\\" in name and scan(name.decode()).value == wanted
-        ):
-            found = key, value
+        index = _end(_COLON, data, index)
+        if name == plain or (b"\\" in name and scan(name.decode()).value == wanted):
+            found = key, index
+            if not repeats:
+                return found
         index = _end(_SPACE, data, _skip(data, index))
         if data[index : index + 1] == b",":
             index = _end(_COMMA, data, index)

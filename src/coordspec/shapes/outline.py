@@ -114,17 +114,18 @@ def extent(covered: Sequence[Span]) -> Box:
     return min(span.x1 for span in covered), min(rows), max(span.x2 for span in covered), max(rows)
 
 
-def clip(outline: Sequence[Point], width: int, height: int) -> tuple[Point, ...]:
-    """The outline of what lies in an image of that size, from its first corner in reading order.
+def clip(outline: Sequence[Point], box: Box) -> tuple[Point, ...]:
+    """The outline of what lies in a box (``extent``), from its first corner in reading order.
 
     Sutherland and Hodgman (1974), corners on the border rounded to pixels. Where the border cuts an outline into
     pieces, they stay one outline, joined along the border.
     """
+    left, top, right, bottom = box
     sides: tuple[tuple[int, int, Callable[[int, int], bool]], ...] = (
-        (0, 0, int.__ge__),
-        (0, width - 1, int.__le__),
-        (1, 0, int.__ge__),
-        (1, height - 1, int.__le__),
+        (0, left, int.__ge__),
+        (0, right, int.__le__),
+        (1, top, int.__ge__),
+        (1, bottom, int.__le__),
     )
     points = list(outline)
     for axis, bound, inside in sides:

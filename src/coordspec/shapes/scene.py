@@ -161,9 +161,8 @@ def _shape(dice: _Dice, spec: SceneSpec, manner: float) -> Shape:
         half = (half[0], half[0])
     outline = place(kind, _centre(dice, half, spec, manner), half)
     red, green, blue = (channel + dice.whole(-JITTER, JITTER) for channel in COLOURS[colour])
-    shown = in_frame(spans(outline), spec.width, spec.height)
-    poly = clip(outline, spec.width, spec.height)
-    return Shape(kind, colour, (red, green, blue), outline, extent(shown), poly)
+    box = extent(in_frame(spans(outline), spec.width, spec.height))
+    return Shape(kind, colour, (red, green, blue), outline, box, clip(outline, box))
 
 
 def _half(dice: _Dice, spec: SceneSpec) -> int:

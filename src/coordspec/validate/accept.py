@@ -6,66 +6,21 @@ and nothing may be laxer; the fuzz tests compare the two.
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Sequence
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Any, Final
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET
 
 from coordspec.boxes import enclosing_box
 from coordspec.checks.finding import CoordSpace
-from coordspec.checks.text import check_summary
-from coordspec.contracts import record_contract
-from coordspec.coords import BIN_OF_TOKEN, MAX_BIN, TOKENS
-from coordspec.validate.tally import LARGE_SIDE, PIXEL_SIDE, BoxTally
+from coordspec.checks.text import check_summary, is_plain
+from coordspec.coords import MAX_BIN
+from coordspec.validate.tally import LARGE_SIDE, PIXEL_SIDE, Boxes, BoxTally
+from coordspec.validate.typed import Bin, full_type, plain_type, token_type
 
-_CONTRACT = record_contract()
 _DOUBTFUL_STARTS: Final = ("", " ", "/")
 _GOOD_DESCS: Final = 20_000  # how many are remembered
-
-Side: TypeAlias = Annotated[int, Meta(ge=_CONTRACT.min_side)]
-Bin: TypeAlias = Annotated[int, Meta(ge=_CONTRACT.min_bin, le=MAX_BIN)]
-
-
-def _token_type() -> Any:
-    """A type that msgspec reads from a coord token and gives out as its bin, at C speed.
-
-    msgspec reads an enum by looking the string up in ``_value2member_map_``. With bins in the place of members, the
-    decoder itself turns tokens into integers. A test holds msgspec to it.
-    """
-    members: Any = {f"BIN_{k}": text for k, text in enumerate(TOKENS)}
-    make: Any = enum.Enum
-    token = make("CoordToken", members)
-    token._value2member_map_ = dict(BIN_OF_TOKEN)
-    return token
-
-
-def _struct(name: str, fields: list[Any]) -> Any:
-    return msgspec.defstruct(name, fields, forbid_unknown_fields=True, gc=False)
-
-
-def _record_type(object_fields: list[Any], more_fields: list[Any]) -> Any:
-    item: Any = _struct("Object", [("desc", str), *object_fields])
-    fields = [("images", list[str]), ("width", Side), ("height", Side), ("objects", list[item])]
-    return _struct("Record", [*fields, *more_fields])
-
-
-def _plain_type(coord: Any) -> Any:
-    """Records of nothing but the four required fields, with boxes alone."""
-    return _record_type([("bbox_2d", _box(coord))], [])
-
-
-def _full_type(coord: Any) -> Any:
-    """Records with every field the contract knows."""
-    poly = Annotated[list[coord], Meta(min_length=_CONTRACT.poly_min)]
-    geometry = [("bbox_2d", _box(coord) | UnsetType, UNSET), ("poly", poly | UnsetType, UNSET)]
-    more = [("summary", str | UnsetType, UNSET), ("metadata", dict[str, Any] | UnsetType, UNSET)]
-    return _record_type([*geometry, ("poly_points", int | UnsetType, UNSET)], more)
-
-
-def _box(coord: Any) -> Any:
-    return tuple[(coord,) * _CONTRACT.bbox_arity]  # type: ignore[misc]
 
 
 class _Doubt(Exception):  # noqa: N818 (it never leaves the loop that raises it)
@@ -81,9 +36,9 @@ class Acceptor:
     def __init__(self, space: CoordSpace, max_line_bytes: int) -> None:
         self._pixel = space is CoordSpace.PIXEL
         self._max_line_bytes = max_line_bytes
-        coords = (float,) if self._pixel else (Bin, _token_type())
-        self._plain = [msgspec.json.Decoder(_plain_type(coord)).decode for coord in coords]
-        self._full = [msgspec.json.Decoder(_full_type(coord)).decode for coord in coords]
+        coords = (float,) if self._pixel else (Bin, token_type())
+        self._plain = [msgspec.json.Decoder(plain_type(coord)).decode for coord in coords]
+        self._full = [msgspec.json.Decoder(full_type(coord)).decode for coord in coords]
         self._form = 0
         self._good_descs: set[str] = set()
 
@@ -150,15 +105,6 @@ class Acceptor:
             return False
         return len(line) <= self._max_line_bytes and self._check_full(line, record, tally)
 
-    def _learn(self, desc: str) -> bool:
-        """True for a description without any doubt about it: printable, not blank, no hint of a special token."""
-        if "<" in desc or not desc.isprintable() or not desc.strip():
-            return False
-        if len(self._good_descs) >= _GOOD_DESCS:
-            self._good_descs.clear()
-        self._good_descs.add(desc)
-        return True
-
     def _check_full(self, line: bytes, record: Any, tally: BoxTally) -> bool:
         keys = 4 + 2 * len(record.objects) + sum(item.poly_points is not UNSET for item in record.objects)
         if record.summary is not UNSET:
@@ -171,21 +117,31 @@ class Acceptor:
                 return False
         bounds = (record.width, record.height) if self._pixel else (MAX_BIN, MAX_BIN)
         if not all(
-            (item.desc in self._good_descs or self._learn(item.desc)) and _plain_object(item, *bounds)
-            for item in record.objects
+            is_plain_desc(item.desc, self._good_descs) and _plain_object(item, *bounds) for item in record.objects
         ):
             return False
         shapes = {
             (item.desc, item.bbox_2d, item.poly if item.poly is UNSET else tuple(item.poly)) for item in record.objects
         }
-        if len(shapes) != len(record.objects) or not _plain_images(record.images):
+        if len(shapes) != len(record.objects) or not plain_images(record.images):
             return False
         if not _keys_are_single(line, record, keys):
             return False
-        tally.add_boxes(
-            [item.bbox_2d for item in record.objects if item.bbox_2d is not UNSET], record.width, record.height
-        )
+        boxes = [item.bbox_2d for item in record.objects if item.bbox_2d is not UNSET]
+        tally.add(Boxes(boxes, (), record.width, record.height))
         return True
+
+
+def is_plain_desc(desc: str, good: set[str]) -> bool:
+    """``is_plain``, remembered in ``good``."""
+    if desc in good:
+        return True
+    if not is_plain(desc):
+        return False
+    if len(good) >= _GOOD_DESCS:
+        good.clear()
+    good.add(desc)
+    return True
 
 
 def _plain_object(item: Any, max_x: float, max_y: float) -> bool:
@@ -200,7 +156,7 @@ def _plain_object(item: Any, max_x: float, max_y: float) -> bool:
     return not odd and counted and 0 <= x1 < x2 <= max_x and 0 <= y1 < y2 <= max_y
 
 
-def _plain_images(images: list[str]) -> bool:
+def plain_images(images: list[str]) -> bool:
     """True for at least one path, each without any doubt about it."""
     for path in images:
         if not path.isprintable() or path[:1] in _DOUBTFUL_STARTS or ".." in path or ":" in path or "\\" in path:

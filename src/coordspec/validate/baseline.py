@@ -58,5 +58,5 @@ def baseline_text(counts: Mapping[str, Counter[str]]) -> str:
 
 
 def beyond_baseline(counts: Counter[str], allowed: Counter[str]) -> Counter[str]:
-    """The findings of one file that count: all of a rule if there are more of it than the baseline allows, else none."""
+    """The findings of one file that count: all of a rule of which there are more than allowed, none of the others."""
     return Counter({name: count for name, count in counts.items() if count > allowed[name]})

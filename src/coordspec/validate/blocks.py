@@ -8,8 +8,9 @@ from pathlib import Path
 from coordspec.errors import InputError, Severity
 from coordspec.jsonl.read import Block, Line, align, open_bytes, read_blocks, split_lines
 from coordspec.validate.accept import Acceptor
-from coordspec.validate.explain import explain, locate_all
+from coordspec.validate.explain import Explainer
 from coordspec.validate.options import Options
+from coordspec.validate.reference import locate_all
 from coordspec.validate.summary import Summary
 
 _BATCH = 64  # lines that are tried together; enough to spread the cost of a call, few enough to stay in the cache
@@ -21,6 +22,7 @@ class Validator:
 
     def __init__(self, options: Options) -> None:
         self.options = options
+        self.explainer = Explainer(options)
         self.acceptor = Acceptor(options.space, options.max_line_bytes)
         self.errors = frozenset(name for name in options.rules if options.severity(name) is Severity.ERROR)
         self.summary = Summary()
@@ -70,11 +72,11 @@ class Validator:
         self._explain(line)
 
     def _explain(self, line: Line) -> None:
-        explained = explain(line.data, line.length, self.options)
-        self.summary.boxes.add_record(explained.value)
-        if not explained.findings:
+        explained = self.explainer.explain(line.data, line.length)
+        self.summary.boxes.add(explained.boxes)
+        names = explained.rules()
+        if not names:
             return
-        names = [finding.rule for finding in explained.findings]
         self.summary.invalid += not self.errors.isdisjoint(names)
         counts, limit = self.summary.counts, self.options.max_listed
         if any(counts[name] < limit for name in names):

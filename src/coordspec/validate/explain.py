@@ -1,83 +1,160 @@
-"""The slow path, which is the definition of truth: everything that is wrong with one line, and where."""
+"""The reference, faster where most of a line is sound: only what is in doubt is looked at closely.
+
+``Explainer.explain`` gives exactly what ``explain_reference`` gives; the fuzz tests compare the two.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from coordspec.checks.finding import Finding
-from coordspec.checks.record import check_record
-from coordspec.contracts import rule
-from coordspec.errors import Issue, Place
-from coordspec.jsonl.parse import locate, parse_line
+import msgspec
+
+from coordspec.checks.finding import CoordSpace, Finding
+from coordspec.checks.geometry import NORM1000
+from coordspec.checks.objects import check_object, object_signature
+from coordspec.checks.record import check_field, missing_fields
+from coordspec.contracts import record_contract
+from coordspec.coords import BIN_OF_TOKEN, MAX_BIN
+from coordspec.validate.accept import is_plain_desc, plain_images
 from coordspec.validate.options import Options
+from coordspec.validate.reference import Explained, explain_reference
+from coordspec.validate.tally import Box, Boxes, numeric_box
+
+_REQUIRED = frozenset(record_contract().required)
+_SCALARS = frozenset((str, int, float, bool, type(None)))
+_decode = msgspec.json.Decoder().decode
 
 
-class Located(NamedTuple):
-    """A finding in a file: ``line`` counts from 1, ``column`` from 1 in code points, ``byte_offset`` from 0."""
-
-    finding: Finding
-    line: int | None = None
-    column: int | None = None
-    byte_offset: int | None = None
-
-    def issue(self, path: str, options: Options) -> Issue:
-        """The finding as it is shown, with the path of its file."""
-        name, at, values, _ = self.finding
-        place = Place(path, self.line, self.column, self.byte_offset, None if self.line is None else at)
-        return rule(name).issue(place, values, options.severity(name))
+class _Unsure(Exception):  # noqa: N818 (it never leaves this module)
+    """The line is not of the kind that can be explained this way."""
 
 
-class Explained(NamedTuple):
-    """What one line holds and what is wrong with it.
+class _Sorted(NamedTuple):
+    """Boxes of the objects without any doubt about them, and the other objects with their indices."""
 
-    ``value`` is None where the line is no JSON. ``starts`` gives the byte a finding is about, as far as it is known
-    already; ``locate`` finds the others.
-    """
-
-    value: Any
-    findings: list[Finding]
-    starts: list[int | None]
-
-    def start(self, index: int, data: bytes) -> int:
-        """The byte of the line that finding ``index`` is about."""
-        known = self.starts[index]
-        finding = self.findings[index]
-        return locate(data, finding.at, finding.on_key) if known is None else known
+    plain: list[Box]
+    odd: list[tuple[int, Any]]
 
 
-def explain(data: bytes, length: int, options: Options) -> Explained:
-    """Every finding on one line that the options ask for, without order. Never raises, whatever the bytes are.
+class Explainer:
+    """Explains lines; remembers descriptions that it found good, which changes no answer."""
 
-    ``length`` is the line's real length, above ``len(data)`` where the reader cut it.
-    """
-    parsed = parse_line(data, length, options.max_line_bytes)
-    findings = [fault.finding for fault in parsed.faults]
-    starts: list[int | None] = [fault.start for fault in parsed.faults]
-    if parsed.usable:
-        findings += _check_value(parsed.value, options)
-        starts += [None] * (len(findings) - len(starts))
-    kept = [index for index, finding in enumerate(findings) if finding.rule in options.rules]
-    return Explained(parsed.value, [findings[index] for index in kept], [starts[index] for index in kept])
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._good_descs: set[str] = set()
+        self._quick = options.space is CoordSpace.NORM1000 and options.images is None
+
+    def explain(self, data: bytes, length: int) -> Explained:
+        """Every finding on one line; see ``explain_reference``."""
+        if self._quick and length <= self._options.max_line_bytes:
+            try:
+                return self._explain(data, _decode(data))
+            except (_Unsure, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                pass
+        return explain_reference(data, length, self._options)
+
+    def _explain(self, data: bytes, value: Any) -> Explained:
+        """The findings on a line whose keys are single and whose nesting is that of a record; else _Unsure."""
+        objects = value.get("objects") if type(value) is dict else None
+        if type(objects) is not list:
+            raise _Unsure
+        sort = self._sort_tokens if b"<|coord_" in data else self._sort_bins
+        plain, odd = sort(objects)
+        seen: set[Any] = set(plain)
+        if len(seen) != len(plain):
+            raise _Unsure  # a repeated object, or two that share their box
+        width, height = value.get("width"), value.get("height")
+        keys, findings = self._check_fields(value, width, height)
+        keys += 2 * len(plain)
+        boxes: list[Box] = []
+        for index, item in odd:
+            keys += _single_keys(item)
+            findings += check_object(item, ("objects", index), NORM1000)
+            box = numeric_box(item)
+            if box is not None:
+                boxes.append(box)
+            signature = object_signature(item) if len(odd) > 1 else None
+            if box in seen or signature in seen:
+                raise _Unsure  # perhaps a repeated object
+            if signature is not None:
+                seen.add(signature)
+        if data.count(b":") != keys:
+            raise _Unsure  # a repeated key, or a colon inside of a string
+        rules = self._options.rules
+        sides = (width, height) if type(width) is int and type(height) is int else (0, 0)
+        return Explained([], [f for f in findings if f.rule in rules], Boxes(plain, boxes, *sides))
+
+    def _check_fields(self, value: dict[str, Any], width: Any, height: Any) -> tuple[int, list[Finding]]:
+        """How many keys the record and its metadata have, and the findings on all fields but the objects."""
+        keys, findings = len(value), list[Finding]()
+        strange = value.keys() - _REQUIRED
+        if strange or len(value) != len(_REQUIRED):
+            findings += missing_fields(value)
+        if not (type(width) is int and width > 0 and type(height) is int and height > 0):
+            strange |= value.keys() & {"width", "height"}
+        images = value.get("images")
+        if not (type(images) is list and set(map(type, images)) == {str} and plain_images(images)):
+            strange |= value.keys() & {"images"}
+        for key in strange:
+            field = value[key]
+            if _nests(field) or (type(field) is dict and key != "metadata"):
+                raise _Unsure
+            keys += len(field) if type(field) is dict else 0
+            findings += check_field(key, field, NORM1000)
+        return keys, findings
+
+    def _sort_bins(self, objects: list[Any]) -> _Sorted:
+        good_descs = self._good_descs
+        plain: list[Box] = []
+        odd: list[tuple[int, Any]] = []
+        for index, item in enumerate(objects):
+            try:
+                x1, y1, x2, y2 = item["bbox_2d"]
+                if (
+                    type(x1) is type(y1) is type(x2) is type(y2) is int
+                    and 0 <= x1 < x2 <= MAX_BIN
+                    and 0 <= y1 < y2 <= MAX_BIN
+                    and len(item) == 2  # noqa: PLR2004 (desc and bbox_2d)
+                    and (item["desc"] in good_descs or is_plain_desc(item["desc"], good_descs))
+                ):
+                    plain.append((x1, y1, x2, y2))
+                    continue
+            except (TypeError, KeyError, ValueError, AttributeError):
+                pass
+            odd.append((index, item))
+        return _Sorted(plain, odd)
+
+    def _sort_tokens(self, objects: list[Any]) -> _Sorted:
+        good_descs = self._good_descs
+        plain: list[Box] = []
+        odd: list[tuple[int, Any]] = []
+        for index, item in enumerate(objects):
+            try:
+                x1, y1, x2, y2 = item["bbox_2d"]
+                box = BIN_OF_TOKEN[x1], BIN_OF_TOKEN[y1], BIN_OF_TOKEN[x2], BIN_OF_TOKEN[y2]
+                if box[0] < box[2] and box[1] < box[3] and len(item) == 2 and is_plain_desc(item["desc"], good_descs):  # noqa: PLR2004
+                    plain.append(box)
+                    continue
+            except (TypeError, KeyError, ValueError, AttributeError):
+                pass
+            odd.append((index, item))
+        return _Sorted(plain, odd)
 
 
-def _check_value(value: Any, options: Options) -> Iterator[Finding]:
-    yield from check_record(value, options.space)
-    if options.images is not None:
-        from coordspec.validate.images import check_images  # noqa: PLC0415 (Pillow only where images are looked at)
-
-        yield from check_images(value, options.images)
+def _nests(value: Any) -> bool:
+    """True if a list or an object stands inside of the value."""
+    inner = value.values() if type(value) is dict else value if type(value) is list else ()
+    return any(type(item) in (dict, list) for item in inner)
 
 
-def locate_all(explained: Explained, data: bytes, number: int, offset: int) -> list[Located]:
-    """The findings of one line in the order of their places; ``offset`` is that of the line in its file."""
-    starts = [explained.start(index, data) for index in range(len(explained.findings))]
-    order = sorted(range(len(starts)), key=starts.__getitem__)
-    return [
-        Located(explained.findings[index], number, _column(data, starts[index]), offset + starts[index])
-        for index in order
-    ]
-
-
-def _column(data: bytes, start: int) -> int:
-    return len(data[:start].decode("utf-8", "replace")) + 1
+def _single_keys(item: Any) -> int:
+    """How many keys an object of the record has; _Unsure if there are more of them further inside."""
+    if type(item) is not dict:
+        if type(item) is list:
+            raise _Unsure
+        return 0
+    for field in item.values():
+        kind = type(field)
+        if kind is dict or (kind is list and not _SCALARS.issuperset(map(type, field))):
+            raise _Unsure
+    return len(item)

@@ -30,8 +30,8 @@ class ImageCheck:
 class Options:
     """How lines are checked. Every worker gets the same object.
 
-    ``rules`` are the names of the rules that count; ``strict`` makes warnings errors; at most ``max_listed`` findings of
-    one rule are kept of one file.
+    ``rules`` are the names of the rules that count; ``strict`` makes warnings errors; at most ``max_listed``
+    findings of one rule are kept of one file.
     """
 
     space: CoordSpace = CoordSpace.NORM1000

@@ -21,8 +21,8 @@ from coordspec.jsonl.inputs import STDIN
 from coordspec.validate.baseline import beyond_baseline
 from coordspec.validate.blocks import Validator, stream_blocks, validate_range
 from coordspec.validate.dataset import check_dataset
-from coordspec.validate.explain import Located
 from coordspec.validate.options import Options
+from coordspec.validate.reference import Located
 from coordspec.validate.sample import sample_lines
 from coordspec.validate.summary import Summary
 
@@ -69,7 +69,7 @@ class Result:
 
 
 def validate_files(paths: Sequence[str], options: Options, plan: Plan = Plan()) -> Result:
-    """Check files and say what was found. Unreadable ones are named in the outcome; the others are checked all the same.
+    """Check files and say what was found. Unreadable ones are named in the outcome, the others are checked anyway.
 
     Raises:
         CoordspecError: a worker process died.
@@ -162,7 +162,7 @@ def _join(parts: Iterable[Checked], options: Options) -> Iterator[Checked]:
 def _check_sample(path: str, size: int, seed: int, options: Options) -> Checked:
     validator = Validator(options.for_file(path))
     try:
-        lines, total = sample_lines(path, size, seed, options.max_line_bytes)
+        lines = sample_lines(path, size, seed, options.max_line_bytes)
     except InputError as error:
         return Checked(path, Summary(), error)
     for line in lines:

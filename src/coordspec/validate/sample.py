@@ -8,8 +8,8 @@ import random
 from coordspec.jsonl.read import Line, read_lines
 
 
-def sample_lines(path: str, size: int, seed: int, max_line_bytes: int) -> tuple[list[Line], int]:
-    """``size`` lines of a file, each equally likely, in file order, and how many lines the file has.
+def sample_lines(path: str, size: int, seed: int, max_line_bytes: int) -> list[Line]:
+    """``size`` lines of a file, each equally likely, in file order.
 
     The same seed gives the same lines. A file of fewer lines is taken whole. Algorithm L of Li, "Reservoir-Sampling
     Algorithms of Time Complexity O(n(1+log(N/n)))", ACM TOMS 20 (1994).
@@ -19,8 +19,8 @@ def sample_lines(path: str, size: int, seed: int, max_line_bytes: int) -> tuple[
     """
     rng = random.Random(seed)  # noqa: S311 (a sample, not a secret)
     chosen: list[Line] = []
-    weight, total, wanted = 1.0, 0, size
-    for line in read_lines(path, max_line_bytes):
+    weight, wanted = 1.0, size
+    for total, line in enumerate(read_lines(path, max_line_bytes)):
         if total < size:
             chosen.append(line)
         elif total == wanted:
@@ -28,5 +28,4 @@ def sample_lines(path: str, size: int, seed: int, max_line_bytes: int) -> tuple[
         if total >= size - 1 and total in (size - 1, wanted):
             weight *= math.exp(math.log(1.0 - rng.random()) / size)
             wanted = total + 1 + math.floor(math.log(1.0 - rng.random()) / math.log1p(-weight))
-        total += 1
-    return sorted(chosen, key=lambda line: line.number), total
+    return sorted(chosen, key=lambda line: line.number)

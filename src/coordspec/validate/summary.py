@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from coordspec.validate.explain import Located
+from coordspec.validate.reference import Located
 from coordspec.validate.tally import BoxTally
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
-from typing import Any
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from coordspec.checks.geometry import coord_number
 from coordspec.contracts import record_contract, rule
@@ -12,7 +12,26 @@ from coordspec.coords import MAX_BIN
 
 PIXEL_SIDE: int = rule("suspect-pixel-coords").params["max_side"]
 LARGE_SIDE: int = rule("suspect-double-normalised").params["large_side"]
+_ARITY: Final = record_contract().bbox_arity
 _TINY: int = rule("suspect-double-normalised").params["tiny"]
+
+
+Box: TypeAlias = tuple[float, float, float, float]
+
+
+class Boxes(NamedTuple):
+    """The bbox_2d of one record: ``plain`` ones have ordered corners and an area, ``odd`` ones need not.
+
+    A side below 1 is an unknown one.
+    """
+
+    plain: Sequence[Box]
+    odd: Sequence[Box]
+    width: int
+    height: int
+
+
+NO_BOXES: Final = Boxes((), (), 0, 0)
 
 
 @dataclass(slots=True)
@@ -43,30 +62,20 @@ class BoxTally:
     def __add__(self, other: BoxTally) -> BoxTally:
         return BoxTally(*map(sum, zip(astuple(self), astuple(other), strict=True)))
 
-    def add_record(self, value: Any) -> None:
-        """Count the boxes of a record, sound or not; what is no box is left out."""
-        if not isinstance(value, dict) or not isinstance(value.get("objects"), list):
-            return
-        items = [item.get("bbox_2d") for item in value["objects"] if isinstance(item, dict)]
-        arity = record_contract().bbox_arity
-        numbers = [tuple(map(coord_number, box)) for box in items if isinstance(box, list) and len(box) == arity]
-        boxes: Any = [box for box in numbers if None not in box]
-        width, height = value.get("width"), value.get("height")
-        self.add_boxes(boxes, *((width, height) if type(width) is int and type(height) is int else (0, 0)))
-
-    def add_boxes(self, boxes: Sequence[tuple[float, float, float, float]], width: int, height: int) -> None:
-        """Count the boxes of one record; a side below 1 is an unknown one."""
-        self.boxes += len(boxes)
-        for x1, y1, x2, y2 in boxes:
+    def add(self, boxes: Boxes) -> None:
+        """Count the boxes of one record."""
+        plain, odd, width, height = boxes
+        self.boxes += len(plain) + len(odd)
+        for x1, y1, x2, y2 in odd:
             if x1 > x2 or y1 > y2:
                 self.inverted += 1
                 self.misfit += x1 + x2 > MAX_BIN + 1 or y1 + y2 > MAX_BIN + 1
             self.saturated += x1 >= MAX_BIN or y1 >= MAX_BIN
             self.tiny += (x1 == x2 or y1 == y2) and max(x1, y1, x2, y2) <= _TINY
-        if not boxes or width < 1 or height < 1:
+        if width < 1 or height < 1 or not (plain or odd):
             return
-        max_x = max(max(x1, x2) for x1, _, x2, _ in boxes)
-        max_y = max(max(y1, y2) for _, y1, _, y2 in boxes)
+        max_x = max([box[2] for box in plain] + [max(box[0], box[2]) for box in odd])
+        max_y = max([box[3] for box in plain] + [max(box[1], box[3]) for box in odd])
         if (width <= PIXEL_SIDE and height <= PIXEL_SIDE) or max(max_x, max_y) > MAX_BIN:
             self.telling += 1
             self.outside += max_x > width or max_y > height
@@ -78,3 +87,21 @@ class BoxTally:
 def _is_far(k: float, side: int) -> bool:
     """True if bin ``k`` lies beyond pixel 1000 of a side."""
     return k * (side - 1) > MAX_BIN * (MAX_BIN + 1)
+
+
+def numeric_boxes(value: Any) -> Boxes:
+    """The boxes of a record, sound or not; what is no box of numbers is left out."""
+    if not isinstance(value, dict) or not isinstance(value.get("objects"), list):
+        return NO_BOXES
+    odd = [box for item in value["objects"] if (box := numeric_box(item)) is not None]
+    width, height = value.get("width"), value.get("height")
+    return Boxes((), odd, *((width, height) if type(width) is int and type(height) is int else (0, 0)))
+
+
+def numeric_box(item: Any) -> Box | None:
+    """The four numbers of an object's bbox_2d, or None."""
+    box = item.get("bbox_2d") if isinstance(item, dict) else None
+    if not isinstance(box, list) or len(box) != _ARITY:
+        return None
+    numbers: Any = tuple([coord_number(value) for value in box])
+    return None if None in numbers else numbers
