@@ -19,6 +19,7 @@ from PIL import Image
 
 from coordspec.convert import CONVERTERS, ConvertOptions, SourceError
 from coordspec.convert.assemble import polygon_area
+from coordspec.convert.coco_file import CocoFile
 from coordspec.convert.options import Crowd, Duplicates, Geometry, Multipart, Order, OutOfFrame
 from coordspec.coords import TOKENS
 from coordspec.errors import InputError, Place
@@ -175,6 +176,18 @@ def test_a_prefix_may_bring_back_a_path_that_leaves_its_root(source):
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("/a.png", '"/a.png" is an absolute path, not a relative path (REC006)'),
+        ("", '"" cannot be the path of a file: it is blank (REC008)'),
+    ],
+)
+def test_a_prefix_does_not_hide_a_bad_path(source, name, reason):
+    path = source(changed(small(), ("images", 0, "file_name"), name))
+    assert fault_of(path, image_prefix="images") == f"{path}: images[0] (id 7): image path: {reason}"
+
+
 def test_what_the_source_may_leave_out(source):
     document = small()
     for annotation in document["annotations"]:
@@ -210,6 +223,10 @@ FRAME = [
     ("cut at the border", [-20, 10, 40, 20], [0, 200, 200, 599], {"clipped": 1}),
     ("cut on all sides", [-20, -20, 400, 400], [0, 0, 999, 999], {"clipped": 1}),
     ("outside on the left", [-20, 10, 20, 20], None, {"outside": 1}),
+    ("cut above", [10, -20, 30, 30], [100, 0, 400, 200], {"clipped": 1}),
+    ("cut on the right", [90, 10, 30, 20], [899, 200, 999, 599], {"clipped": 1}),
+    ("outside on the right", [101, 10, 20, 20], None, {"outside": 1}),
+    ("outside above", [20, -20, 10, 20], None, {"outside": 1}),
     ("outside below", [20, 51, 10, 20], None, {"outside": 1}),
 ]
 
@@ -269,6 +286,11 @@ FAULTS = [
         ("annotations", 1, "bbox"),
         [30, 2, -20, 4],
         "annotations[1] (id 2): bbox has the size -20 x 4; it is x, y, width, height, and no size is below 0",
+    ),
+    (
+        ("annotations", 1, "bbox"),
+        [30, 2, 20, -0.5],
+        "annotations[1] (id 2): bbox has the size 20 x -0.5; it is x, y, width, height, and no size is below 0",
     ),
     (("annotations", 1, "image_id"), 8, "annotations[1] (id 2): image_id 8 is the id of no image of the file"),
     (("annotations", 1, "image_id"), "7", "annotations[1] (id 2): image_id: expected int, got str"),
@@ -459,6 +481,20 @@ def test_faults_of_the_file(source, data, message):
     assert fault_of(path) == f"{path}: {message}"
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="C code has a recursion limit of its own from Python 3.12 on")
+def test_an_item_nested_too_deep_for_the_stack_that_is_left(source):
+    nested = b"[" * 500 + b"]" * 500
+    path = source(b'{"images": [], "annotations": [{"id": 1, "x": %s}], "categories": []}' % nested)
+    items = CocoFile.open(str(path)).annotations
+
+    def item_from_below(frames):
+        return item_from_below(frames - 1) if frames else items.item(0)
+
+    with pytest.raises(SourceError) as caught:
+        item_from_below(550)
+    assert str(caught.value) == f"{path}: annotations[0]: nested deeper than 64 levels (JSN009)"
+
+
 def test_nothing_left_after_skip_empty_is_a_fault(source):
     path = source(changed(small(), ("annotations",), []))
     assert fault_of(path, skip_empty=True) == (
@@ -616,7 +652,7 @@ def test_polygon_area(poly):
 def test_command_writes_a_file_and_reports(tmp_path, capsys):
     out = tmp_path / "out.jsonl"
     arguments = ["convert", "coco", str(SMALL / "instances.json"), "-o", str(out), "--image-prefix", "images"]
-    assert run([*arguments, "--geometry", "poly"]) == 0
+    assert run([*arguments, "--geometry", "poly", "--multipart", "bbox"]) == 0
     assert capsys.readouterr() == (
         "",
         f"{out}:\n"
@@ -642,6 +678,8 @@ def test_token_form_and_compressed_output(tmp_path, name):
 def test_output_is_the_same_every_time(tmp_path):
     for name in ("a.jsonl.gz", "b.jsonl.gz"):
         assert run(["convert", "coco", str(SMALL / "instances.json"), "-o", str(tmp_path / name)]) == 0
+    header = (tmp_path / "a.jsonl.gz").read_bytes()[:10]
+    assert header[3:8] == bytes(5), "no file name and no time (RFC 1952)"
     assert (tmp_path / "a.jsonl.gz").read_bytes() == (tmp_path / "b.jsonl.gz").read_bytes()
 
 

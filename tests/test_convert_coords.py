@@ -64,6 +64,7 @@ CASES = [
     ("token stays token", None, TOKEN, tokens(1, 2, 3, 4), tokens(1, 2, 3, 4)),
     ("pixel to int", PIXEL, INT, [0, 0.5, 50, 51], [0, 10, 500, 999]),
     ("pixel to token", PIXEL, TOKEN, [10, 10, 101, 51], tokens(100, 200, 999, 999)),
+    ("pixel stays pixel", PIXEL, PIXEL, [0, 0.25, 50, 51], [0, 0.25, 50, 51]),
     ("int to pixel", None, PIXEL, [0, 0, 999, 999], [0.0, 0.0, 100.0, 50.0]),
     ("token to pixel", None, PIXEL, tokens(0, 333, 666, 999), [0.0, 333 * 50 / 999, 666 * 100 / 999, 50.0]),
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 
-from coordspec.checks.finding import Finding, wrong_type
+from coordspec.checks.finding import SHOWN_CHARS, Finding, cut, wrong_type
 from coordspec.checks.geometry import GEOMETRY_CHECKS, Frame, coord_number, flat_poly, poly_points
 from coordspec.checks.text import check_desc
 from coordspec.contracts import did_you_mean, record_contract, rule
@@ -55,7 +55,7 @@ def geometry_count(present: Sequence[str], at: Pointer, excused: bool = False) -
 
 def unknown_field(key: str, at: Pointer, known: frozenset[str]) -> Finding:
     """The finding that ``key`` is none of the ``known`` fields, with the one that was probably meant."""
-    values = {"field": key, "suggestion": did_you_mean(key, known)}
+    values = {"field": cut(key), "suggestion": did_you_mean(key[:SHOWN_CHARS], known)}
     return Finding("unknown-field", (*at, key), values, on_key=True)
 
 

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from functools import cache
 
-from coordspec.checks.finding import Finding, shown, wrong_type
+from coordspec.checks.finding import Finding, cut, shown, wrong_type
 from coordspec.contracts import rule
 from coordspec.errors import Pointer
 
@@ -54,7 +54,7 @@ def control_char_desc(desc: str, at: Pointer) -> Iterator[Finding]:
 def special_token_desc(desc: str, at: Pointer) -> Iterator[Finding]:
     token = first_special_token(desc)
     if token is not None:
-        yield Finding("special-token-desc", at, {"value": shown(desc), "token": token})
+        yield Finding("special-token-desc", at, {"value": shown(desc), "token": cut(token)})
 
 
 DESC_CHECKS: tuple[Callable[[str, Pointer], Iterator[Finding]], ...] = (

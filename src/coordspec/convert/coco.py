@@ -128,10 +128,9 @@ def _annotation_fault(annotation: Annotation, images: dict[int, Any], descs: dic
 
 def _object(file: CocoFile, number: int, annotation: Annotation, descs: dict[int, str], polygons: bool) -> PixelObject:
     where = file.annotations.where(number, annotation.id)
-    crowd = annotation.iscrowd == 1
-    parts = _polygons(annotation.segmentation, where) if polygons and not crowd else ()
+    parts = _polygons(annotation.segmentation, where) if polygons else ()
     box = corners_from_xywh(*annotation.bbox)
-    return PixelObject(descs[annotation.category_id], box, where, parts, crowd)
+    return PixelObject(descs[annotation.category_id], box, where, parts, crowd=annotation.iscrowd == 1)
 
 
 def _polygons(segmentation: msgspec.Raw, where: str) -> Sequence[tuple[float, ...]]:

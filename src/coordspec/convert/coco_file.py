@@ -6,7 +6,6 @@ import io
 import mmap
 import os
 import re
-import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
@@ -93,17 +92,15 @@ class Items(Generic[T]):
             return self._decode(self._raws[number])
         except msgspec.ValidationError as error:
             raise SourceError(self.where(number), plain_reason(error)) from error
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise SourceError(self.where(number), self._text_fault(number, error)) from error
+        except (UnicodeDecodeError, RecursionError) as error:
+            raise SourceError(self.where(number), self._text_fault(number)) from error
 
-    def _text_fault(self, number: int, error: Exception) -> str:
-        """Why the text of an item is no strict JSON, in the words of the contract's rules."""
+    def _text_fault(self, number: int) -> str:
+        """What the strict reader of contract lines says about an item whose text is no UTF-8, or nested too deep."""
         data = bytes(self._raws[number])
-        faults = parse_line(data, len(data), len(data)).faults
-        if not faults:
-            return str(error)
-        broken = rule(faults[0].finding.rule)
-        return f"{broken.message.format_map(faults[0].finding.values)} ({broken.code})"
+        finding = parse_line(data, len(data), len(data)).faults[0].finding
+        broken = rule(finding.rule)
+        return f"{broken.message.format_map(finding.values)} ({broken.code})"
 
     def where(self, number: int, known: int | None = None) -> str:
         """``instances.json: annotations[123] (id 508910)``; the id as far as it can be read."""
@@ -113,7 +110,7 @@ class Items(Generic[T]):
     def _id(self, number: int) -> str:
         try:
             named = msgspec.json.decode(self._raws[number], type=_Named).id
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except (msgspec.ValidationError, RecursionError):
             return ""
         text = bytes(named).decode("utf-8", "replace")
         return text if re.fullmatch(r'-?[0-9.]{1,20}|"[^"\\]{1,40}"', text) else ""
@@ -190,8 +187,6 @@ def file_bytes(path: str) -> bytes | mmap.mmap:
         InputError: the file cannot be read.
     """
     with open_bytes(path) as stream:
-        if isinstance(stream, io.FileIO):
-            status = os.fstat(stream.fileno())
-            if stat.S_ISREG(status.st_mode) and status.st_size:
-                return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+        if isinstance(stream, io.FileIO) and os.fstat(stream.fileno()).st_size:  # a pipe has the size 0
+            return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
         return stream.read()

@@ -67,7 +67,7 @@ def _is_strict(data: bytes, value: Any) -> bool:
     if isinstance(objects, list):
         items = [item for item in objects if isinstance(item, dict)]
         keys += sum(map(len, items))
-        openers += 1 + 2 * len(items)
+        openers += 1 + len(items) + sum(type(value) is list for item in items for value in item.values())
     metadata = value.get("metadata")
     if isinstance(metadata, dict):
         keys += len(metadata)
