@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 from collections.abc import Callable, Iterator
@@ -45,7 +46,9 @@ def valid_record(rng: random.Random) -> dict[str, Any]:
     if rng.random() < 0.15:
         record["summary"] = rng.choice(("a cat", "a: b", "une phrase à lire"))
     if rng.random() < 0.2:
-        record["metadata"] = rng.choice(({}, {"id": 5}, {"a": "x:y", "b": 1.5}, {"deep": {"a": [1, {"b": None}]}}, {"é": "\\"}))
+        record["metadata"] = rng.choice(
+            ({}, {"id": 5}, {"a": "x:y", "b": 1.5}, {"deep": {"a": [1, {"b": None}]}}, {"é": "\\"})
+        )
     return record
 
 
@@ -65,6 +68,10 @@ def valid_object(rng: random.Random, tokens: bool) -> dict[str, Any]:
     return item
 
 
+def _value(rng: random.Random) -> Any:
+    return copy.deepcopy(rng.choice(VALUES))
+
+
 def _container(record: dict[str, Any], rng: random.Random) -> Any:
     """Some dict or list of the record, the record itself included."""
     found: list[Any] = [record]
@@ -78,7 +85,7 @@ def _replace(record: dict[str, Any], rng: random.Random) -> None:
     node = _container(record, rng)
     if node:
         place = rng.choice(list(node)) if isinstance(node, dict) else rng.randrange(len(node))
-        node[place] = rng.choice(VALUES)
+        node[place] = _value(rng)
 
 
 def _remove(record: dict[str, Any], rng: random.Random) -> None:
@@ -90,9 +97,9 @@ def _remove(record: dict[str, Any], rng: random.Random) -> None:
 def _add(record: dict[str, Any], rng: random.Random) -> None:
     node = _container(record, rng)
     if isinstance(node, dict):
-        node[rng.choice(KEYS)] = rng.choice(VALUES)
+        node[rng.choice(KEYS)] = _value(rng)
     else:
-        node.insert(rng.randrange(len(node) + 1), rng.choice(VALUES))
+        node.insert(rng.randrange(len(node) + 1), _value(rng))
 
 
 def _objects(record: dict[str, Any]) -> list[dict[str, Any]]:
@@ -111,7 +118,7 @@ def _coordinate(record: dict[str, Any], rng: random.Random) -> None:
     coords = [v for item in items for v in (item.get("bbox_2d"), item.get("poly")) if isinstance(v, list) and v]
     if coords:
         chosen = rng.choice(coords)
-        chosen[rng.randrange(len(chosen))] = rng.choice((*VALUES, rng.randrange(1000), rng.randrange(1000)))
+        chosen[rng.randrange(len(chosen))] = rng.choice((_value(rng), rng.randrange(1000)))
 
 
 def _swap(record: dict[str, Any], rng: random.Random) -> None:
@@ -142,7 +149,9 @@ def _repeat_key(line: bytes, rng: random.Random) -> bytes:
         return line
     key = rng.choice(keys)
     plain = f'"{key}": '.encode()
-    spelled = rng.choice((plain, f'"\\u{ord(key[0]):04x}{key[1:]}": '.encode() if key else plain, plain.replace(b'":', b'" :')))
+    spelled = rng.choice(
+        (plain, f'"\\u{ord(key[0]):04x}{key[1:]}": '.encode() if key else plain, plain.replace(b'":', b'" :'))
+    )
     at = line.index(plain)
     return line[:at] + spelled + rng.choice((b"1", b'"x"', b"[]", b"null", b'"a:b"')) + b", " + line[at:]
 
@@ -153,7 +162,27 @@ def _edit_bytes(line: bytes, rng: random.Random) -> bytes:
     if kind == 0:
         return line[:at] + line[at + 1 :]
     if kind == 1:
-        extra = rng.choice((b"{", b"}", b"[", b"]", b",", b":", b'"', b"\\", b" ", b"\t", b"\r", b"0", b"-", b".", b"e", b"\xff", b"\x00"))
+        extra = rng.choice(
+            (
+                b"{",
+                b"}",
+                b"[",
+                b"]",
+                b",",
+                b":",
+                b'"',
+                b"\\",
+                b" ",
+                b"\t",
+                b"\r",
+                b"0",
+                b"-",
+                b".",
+                b"e",
+                b"\xff",
+                b"\x00",
+            )
+        )
         return line[:at] + extra + line[at:]
     if kind == 2:
         return line[:at]
@@ -174,7 +203,21 @@ def _number(line: bytes, rng: random.Random) -> bytes:
     if not digits:
         return line
     at = rng.choice(digits)
-    other = (b"NaN", b"Infinity", b"-Infinity", b"1e999", b"9" * 5000, b"01", b"1.", b"+1", b"-0", b"1E2", b"0x1", b"12.0", b"true")
+    other = (
+        b"NaN",
+        b"Infinity",
+        b"-Infinity",
+        b"1e999",
+        b"9" * 5000,
+        b"01",
+        b"1.",
+        b"+1",
+        b"-0",
+        b"1E2",
+        b"0x1",
+        b"12.0",
+        b"true",
+    )
     return line[:at] + rng.choice(other) + line[at + 1 :]
 
 
@@ -183,7 +226,11 @@ def _surrogate(line: bytes, rng: random.Random) -> bytes:
     if not quotes:
         return line
     at = rng.choice(quotes) + 1
-    return line[:at] + rng.choice((rb"\ud800", rb"\udc00", rb"\ud83d\ude00", rb"\ud83d", b"\xed\xa0\x80", rb"\u003a", b":")) + line[at:]
+    return (
+        line[:at]
+        + rng.choice((rb"\ud800", rb"\udc00", rb"\ud83d\ude00", rb"\ud83d", b"\xed\xa0\x80", rb"\u003a", b":"))
+        + line[at:]
+    )
 
 
 def _wrap(line: bytes, rng: random.Random) -> bytes:
@@ -204,7 +251,12 @@ BYTE_MUTATIONS: tuple[Callable[[bytes, random.Random], bytes], ...] = (
 def lines(seed: int) -> Iterator[bytes]:
     """Endless lines without line feeds: a third valid, the others mutated once or several times."""
     rng = random.Random(seed)
-    examples = [line for rule in rule_book().by_name.values() for line in (rule.bad_line, rule.good.encode()) if line is not None]
+    examples = [
+        line
+        for rule in rule_book().by_name.values()
+        for line in (rule.bad_line, rule.good.encode())
+        if line is not None
+    ]
     while True:
         if rng.random() < 0.03:
             line = rng.choice(examples)
@@ -213,7 +265,9 @@ def lines(seed: int) -> Iterator[bytes]:
             for _ in range(rng.choice((0, 0, 1, 1, 2))):
                 rng.choice(VALUE_MUTATIONS)(record, rng)
             separators = rng.choice(((", ", ": "), (", ", ": "), (",", ":"), (" , ", " : ")))
-            line = json.dumps(record, ensure_ascii=rng.random() < 0.3, separators=separators).encode("utf-8", "surrogatepass")
+            line = json.dumps(record, ensure_ascii=rng.random() < 0.3, separators=separators).encode(
+                "utf-8", "surrogatepass"
+            )
         while rng.random() < 0.3:
             line = rng.choice(BYTE_MUTATIONS)(line, rng)
         yield line.replace(b"\n", b" ")

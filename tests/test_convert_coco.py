@@ -5,6 +5,7 @@ import io
 import json
 import os
 import sys
+import threading
 import zipfile
 from copy import deepcopy
 from dataclasses import fields
@@ -527,11 +528,10 @@ def test_compressed_sources(tmp_path, name, data):
 def test_a_pipe_and_standard_input(tmp_path, monkeypatch):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    if os.fork() == 0:
-        pipe.write_bytes(DATA)
-        os._exit(0)
+    writer = threading.Thread(target=pipe.write_bytes, args=[DATA])
+    writer.start()
     assert convert(pipe)[1] == BASE_COUNTS
-    os.wait()
+    writer.join()
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(DATA)))
     assert convert("-")[1] == BASE_COUNTS
 

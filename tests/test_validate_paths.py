@@ -8,9 +8,9 @@ import os
 import random
 from collections import Counter
 
-import mutants
 import pytest
 
+import mutants
 from coordspec.checks.finding import CoordSpace
 from coordspec.coords import BIN_OF_TOKEN
 from coordspec.jsonl.parse import locate, parse_line
@@ -71,12 +71,6 @@ def test_no_false_accepts_in_ten_million_lines(seed: int) -> None:
 
 def test_msgspec_gives_bins_for_tokens() -> None:
     """The accept path rests on how msgspec looks up enum members; this fails when a new version does it otherwise."""
-    tally = BoxTally()
-    for low, high in itertools.pairwise(BIN_OF_TOKEN):
-        box = [low, low, high, high]
-        line = json.dumps({"images": ["a.png"], "width": 9, "height": 9, "objects": [{"desc": "x", "bbox_2d": box}]})
-        assert Acceptor(CoordSpace.NORM1000, 1 << 20).accept([line.encode()], tally) == [] or low == "never"
-        break
     acceptor = Acceptor(CoordSpace.NORM1000, 1 << 20)
     tokens = list(BIN_OF_TOKEN)
     lines = [
@@ -84,7 +78,7 @@ def test_msgspec_gives_bins_for_tokens() -> None:
         for low, high in itertools.pairwise(tokens)
         for box in ([low, low, high, high], [high, low, low, high], [low, high, high, low])
     ]
-    assert acceptor.accept(lines, tally) == [i for i in range(len(lines)) if i % 3]
+    assert acceptor.accept(lines, BoxTally()) == [i for i in range(len(lines)) if i % 3]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -103,7 +97,7 @@ def test_locate_points_at_what_was_parsed(seed: int) -> None:
             value, at = value[step], (*at, step)
         start = locate(line, at, repeats=repeats)
         found, _ = json.JSONDecoder().raw_decode(line[start:].decode())
-        assert found == value or found != found, (line, at)
+        assert found == value, (line, at)
         if at and isinstance(at[-1], str):
             key, _ = json.JSONDecoder().raw_decode(line[locate(line, at, on_key=True, repeats=repeats) :].decode())
             assert key == at[-1]

@@ -81,8 +81,12 @@ def run(args: list[str] | None = None) -> int:
     """Run the command line; returns the exit status instead of exiting."""
     from coordspec.errors import CoordspecError  # noqa: PLC0415 (keeps the order of imports: click first)
 
+    words = sys.argv[1:] if args is None else args
     try:
-        status: Any = cli.main(args=args, prog_name="coordspec", standalone_mode=False)
+        with cli.make_context("coordspec", list(words)) as context:
+            status: Any = cli.invoke(context)
+    except click.exceptions.Exit as done:
+        return done.exit_code
     except click.ClickException as error:
         error.show()
         return EXIT_USAGE
@@ -92,7 +96,7 @@ def run(args: list[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
+    except BrokenPipeError:  # the reader of the output went away, so the job was not done
         silence_stdout()
         return EXIT_USAGE
     return status if isinstance(status, int) else EXIT_CLEAN

@@ -1,0 +1,124 @@
+"""The main job on the embedded data set, as a user would do it: draw, check, look, break a copy, read the findings.
+
+python tools/demo.py FOLDER    FOLDER is made new; one from an earlier demo is replaced
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+MARK = ".coordspec-demo"  # only a folder with this file in it is ever replaced
+
+
+def main(arguments: list[str]) -> int:
+    """Run the demo; returns the exit status."""
+    if len(arguments) != 1:
+        print(__doc__, file=sys.stderr)
+        return 2
+    folder = Path(arguments[0])
+    if folder.exists():
+        if not (folder / MARK).exists():
+            print(f"{folder} exists and is not from an earlier demo; name another folder", file=sys.stderr)
+            return 2
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    (folder / MARK).touch()
+    data, broken, repaired = folder / "shapes", folder / "broken.jsonl", folder / "repaired.jsonl"
+    say("Draw a small data set of coloured shapes.")
+    run(0, "shapes", "-o", data, "--train", "200", "--val", "40")
+    say("Is it what a trainer expects? Images included.")
+    run(0, "validate", data, "--check-images")
+    say("What is in it?")
+    run(0, "stats", data / "val.jsonl")
+    say("Break a copy on purpose, in ways that real files are broken.")
+    count = break_copy(data / "val.jsonl", broken)
+    print(f"  {count} lines of {broken} were changed")
+    run(1, "validate", broken, "--image-root", data, "--check-images", "--max-errors", "20")
+    say("Repair what can be repaired without guessing.")
+    run(1, "fix", broken, "-o", repaired)
+    say("One of the rules, explained.")
+    run(0, "rule", "inverted-box")
+    print(f"\nEverything is in {folder}. Next: coordspec validate YOUR.jsonl")
+    return 0
+
+
+def say(sentence: str) -> None:
+    """Print a headline."""
+    print(f"\n== {sentence}", flush=True)
+
+
+def run(expected: int, *words: object) -> None:
+    """Run a coordspec command as a user would type it, and insist on its exit status."""
+    arguments = [str(word) for word in words]
+    print(f"$ coordspec {shlex.join(arguments)}", flush=True)
+    status = subprocess.run([sys.executable, "-m", "coordspec_cli", *arguments], check=False).returncode
+    if status != expected:
+        raise SystemExit(f"the command ended with exit status {status}, not {expected}")
+
+
+def _swap_corners(record: dict[str, Any]) -> None:
+    box = record["objects"][0]["bbox_2d"]
+    box[:] = box[2:] + box[:2]
+
+
+def _legacy_key(record: dict[str, Any]) -> None:
+    item = record["objects"][0]
+    item["bbox"] = item.pop("bbox_2d")
+
+
+def _out_of_range(record: dict[str, Any]) -> None:
+    record["objects"][0]["bbox_2d"][2] = 1280
+
+
+def _no_geometry(record: dict[str, Any]) -> None:
+    del record["objects"][0]["bbox_2d"]
+
+
+def _special_token(record: dict[str, Any]) -> None:
+    record["objects"][0]["desc"] += "<|im_end|>"
+
+
+def _wrong_size(record: dict[str, Any]) -> None:
+    record["width"] += 1
+
+
+def _missing_image(record: dict[str, Any]) -> None:
+    record["images"] = ["images/val/nowhere.png"]
+
+
+BREAKS: tuple[Callable[[dict[str, Any]], None], ...] = (
+    _swap_corners,
+    _legacy_key,
+    _out_of_range,
+    _no_geometry,
+    _special_token,
+    _wrong_size,
+    _missing_image,
+)
+
+
+def break_copy(source: Path, target: Path) -> int:
+    """Write a copy in which the first records with objects have one fault each; returns how many lines changed."""
+    left = list(BREAKS)
+    lines: list[str] = []
+    for line in source.read_text("utf-8").splitlines():
+        record = json.loads(line)
+        if left and record["objects"]:
+            left.pop(0)(record)
+        lines.append(json.dumps(record, ensure_ascii=False))
+    lines.insert(10, lines[9].replace('"width": ', '"width": 1, "width": '))
+    lines.insert(20, lines[19][: len(lines[19]) // 2])
+    lines.insert(30, "")
+    target.write_text("\n".join(lines) + "\n", "utf-8")
+    return len(BREAKS) - len(left) + 3
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
