@@ -14,7 +14,7 @@ import click
 from coordspec.errors import InputError
 from coordspec.findings.formats import FORMATS, write_report
 from coordspec.findings.outcome import Outcome
-from coordspec.findings.visible import Role
+from coordspec.findings.visible import Role, plain
 from coordspec.jsonl.write import refuse_output, write_whole
 from coordspec_cli.main import EXIT_CLEAN, EXIT_FINDINGS, EXIT_USAGE, silence_stdout
 
@@ -107,7 +107,7 @@ def emit(reports: Sequence[Report], outcome: Outcome) -> int:
                 stream.write(text.buffer.getvalue())
             continue
         try:
-            write_report(outcome, report.form, sys.stdout, _style if _colourful(sys.stdout) else _no_style)
+            write_report(outcome, report.form, sys.stdout, colour if _colourful(sys.stdout) else plain)
             sys.stdout.flush()
         except BrokenPipeError:
             silence_stdout()
@@ -126,9 +126,6 @@ def _colourful(stream: TextIO) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def _style(text: str, role: Role) -> str:
+def colour(text: str, role: Role) -> str:
+    """The style of a terminal."""
     return click.style(text, **_COLOURS[role])
-
-
-def _no_style(text: str, _role: Role) -> str:
-    return text
