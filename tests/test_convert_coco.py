@@ -18,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from coordspec.boxes import polygon_area
 from coordspec.convert import CONVERTERS, ConvertOptions, SourceError
-from coordspec.convert.assemble import polygon_area
 from coordspec.convert.coco_file import CocoFile
 from coordspec.convert.options import Crowd, Duplicates, Geometry, Multipart, Order, OutOfFrame
 from coordspec.coords import TOKENS

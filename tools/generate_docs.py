@@ -6,6 +6,7 @@ python tools/generate_docs.py --check    write nothing; exit 1 and name the file
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from coordspec.contracts import Rule, record_contract, rule, rule_book, schema
 from coordspec.coords import BINS, MAX_BIN, TOKENS, bin_from_pixel
 from coordspec.findings.explain import heading_anchor, markdown_text, rule_markdown, with_placeholders
 from coordspec.record import CoordForm, DetObject, Record
+from coordspec.stats import Stats
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 NOTICE: Final = "<!-- Generated from contracts/ by tools/generate_docs.py. Change those, not this page. -->"
@@ -34,7 +36,27 @@ def pages() -> dict[Path, str]:
     """Every generated page, by its path below the repository's root."""
     rules = Path("docs/rules")
     families = {rules / f"{family.lower()}.md": _family_page(family) for family in rule_book().families}
-    return {rules / "README.md": _rules_page(), **families, Path("docs/data/JSONL_CONTRACT.md"): _contract_page()}
+    data = Path("docs/data")
+    pages = {data / "JSONL_CONTRACT.md": _contract_page(), data / "STATS.md": _stats_page()}
+    return {rules / "README.md": _rules_page(), **families, **pages}
+
+
+def _stats_page() -> str:
+    """What ``coordspec stats --format json`` prints, from the docstring of the method that makes it."""
+    keys = inspect.cleandoc(Stats.value.__doc__ or "").replace("``", "`")
+    return f"""{NOTICE.replace("contracts/", "src/coordspec/stats.py")}
+
+# Statistics
+
+    coordspec stats FILE… [--format text|json] [--coord-space norm1000|pixel]
+
+Counts records, objects, geometries, descriptions and box sizes of contract files; all files are counted together. Lines
+that break the contract at error level are left out and counted, and the exit status is then 1.
+
+## `--format json`
+
+`files` lists the inputs. {keys}
+"""
 
 
 def stale() -> list[Path]:

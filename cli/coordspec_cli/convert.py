@@ -14,7 +14,7 @@ from coordspec.checks.paths import check_image_path
 from coordspec.contracts import rule
 from coordspec.convert import CONVERTERS, ConvertOptions, Counts
 from coordspec.convert.options import Crowd, Duplicates, Geometry, Multipart, Order, OutOfFrame
-from coordspec.convert.output import STDOUT, open_output
+from coordspec.jsonl.output import STDOUT, open_output
 from coordspec.record import CoordForm
 
 F = TypeVar("F", bound=Callable[..., Any])

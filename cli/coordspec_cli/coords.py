@@ -6,8 +6,8 @@ import click
 
 from coordspec.contracts import rule
 from coordspec.convert.coords import CoordKind, recode_lines
-from coordspec.convert.output import STDOUT, open_output
 from coordspec.errors import ContractError
+from coordspec.jsonl.output import STDOUT, open_output
 from coordspec_cli.convert import choice_option
 
 _PIXEL_SIGNS = ("coord-range", "coord-type")

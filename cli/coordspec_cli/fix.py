@@ -9,13 +9,13 @@ import click
 
 from coordspec.checks.finding import CoordSpace
 from coordspec.contracts import rule
-from coordspec.convert.output import STDOUT, open_output
 from coordspec.errors import Severity
 from coordspec.findings.visible import encodable, plural, shown
+from coordspec.jsonl.output import STDOUT, open_output
 from coordspec.repair.files import RepairReport, repair_file
 from coordspec.repair.lines import RepairOptions
 from coordspec_cli.main import EXIT_CLEAN, EXIT_FINDINGS
-from coordspec_cli.stats import show, titled
+from coordspec_cli.tables import show, titled
 
 
 @click.command("fix", epilog="Every repair is explained in docs/data/FIX.md.")

@@ -85,6 +85,7 @@ def run(args: list[str] | None = None) -> int:
     try:
         with cli.make_context("coordspec", list(words)) as context:
             status: Any = cli.invoke(context)
+        sys.stdout.flush()
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.ClickException as error:
@@ -98,6 +99,10 @@ def run(args: list[str] | None = None) -> int:
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # the reader of the output went away, so the job was not done
         silence_stdout()
+        return EXIT_USAGE
+    except OSError as error:  # inputs and output files have errors of their own; what is left is a full standard output
+        silence_stdout()
+        click.echo(f"error: the output cannot be written: {error.strerror or error}", err=True)
         return EXIT_USAGE
     return status if isinstance(status, int) else EXIT_CLEAN
 

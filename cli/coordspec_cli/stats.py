@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
 
 import click
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from coordspec.checks.finding import CoordSpace
 from coordspec.contracts import rule
@@ -18,8 +15,8 @@ from coordspec.findings.visible import encodable, plural, shown
 from coordspec.jsonl.inputs import expand_inputs
 from coordspec.stats import collect
 from coordspec_cli.main import EXIT_CLEAN, EXIT_FINDINGS
+from coordspec_cli.tables import Titled, show, titled
 
-_CELL_CHARS: Final = 60
 _BAR: Final = 30
 _NAMED: Final = 3
 
@@ -32,7 +29,7 @@ _NAMED: Final = 3
     type=click.Choice(["text", "json"]),
     default="text",
     show_default=True,
-    help="Tables, or one JSON object; its keys are explained at coordspec.stats.Stats.value.",
+    help="Tables, or one JSON object; its keys are explained in docs/data/STATS.md.",
 )
 @click.option(
     "--coord-space",
@@ -71,36 +68,6 @@ def _hint(files: Sequence[str], coord_space: str) -> str:
     option = "" if coord_space == CoordSpace.NORM1000 else f" --coord-space {coord_space}"
     named = " ".join([*map(shown, files[:_NAMED]), *["…"] * (len(files) > _NAMED)])
     return f"`coordspec validate{option} {named}` says what is wrong with them"
-
-
-class Titled(NamedTuple):
-    """A table and the line above it."""
-
-    title: str
-    table: Table
-
-
-def show(parts: Iterable[Titled], err: bool = False) -> None:
-    """Print tables one below the other; what the output's encoding does not have is written as escapes."""
-    stream = sys.stderr if err else sys.stdout
-    console = Console(file=stream, highlight=False)
-    with console.capture() as captured:
-        for i, (title, table) in enumerate(parts):
-            console.print(*[Text()] * (i > 0), Text(title, style="bold"), sep="\n", soft_wrap=True)
-            console.print(table)
-    text = "\n".join(line.rstrip() for line in captured.get().splitlines())
-    encoding = stream.encoding or "utf-8"
-    click.echo(text.encode(encoding, "backslashreplace").decode(encoding), err=err)
-
-
-def titled(title: str, columns: Sequence[str], rows: Iterable[Sequence[str | int]]) -> Titled:
-    """A table with a column of text and others of numbers. Cells are shown as they are: no markup, no control codes."""
-    made = Table(box=None, pad_edge=False, show_header=any(columns))
-    for i, name in enumerate(columns):
-        made.add_column(name, justify="right" if i else "left", overflow="fold")
-    for row in rows:
-        made.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else shown(cell, _CELL_CHARS)) for cell in row))
-    return Titled(title, made)
 
 
 def _tables(value: Mapping[str, Any]) -> Iterator[Titled]:

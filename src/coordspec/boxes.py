@@ -28,3 +28,9 @@ def ordered_corners(box: Sequence[N]) -> tuple[N, N, N, N]:
 def reading_order(box: Sequence[N]) -> tuple[N, N]:
     """Sort key for top to bottom, then left to right, by the upper left corner."""
     return box[1], box[0]
+
+
+def polygon_area(poly: Sequence[float]) -> float:
+    """Area of a flat polygon in the square of its unit, by the shoelace formula; its direction does not matter."""
+    xs, ys = poly[0::2], poly[1::2]
+    return abs(sum(xs[i - 1] * ys[i] - xs[i] * ys[i - 1] for i in range(len(xs)))) / 2

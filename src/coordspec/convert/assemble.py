@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from coordspec.boxes import enclosing_box, reading_order
+from coordspec.boxes import enclosing_box, polygon_area, reading_order
 from coordspec.checks.paths import check_image_path
 from coordspec.convert.options import (
     ConvertOptions,
@@ -166,12 +166,6 @@ def _one_part(item: PixelObject, multipart: Multipart, done: list[str]) -> tuple
         return None
     done.extend(["parts_left_out"] * (len(item.parts) - 1))
     return max(item.parts, key=polygon_area)
-
-
-def polygon_area(poly: Sequence[float]) -> float:
-    """Area of a flat polygon in the square of its unit, by the shoelace formula; its direction does not matter."""
-    xs, ys = poly[0::2], poly[1::2]
-    return abs(sum(xs[i - 1] * ys[i] - xs[i] * ys[i - 1] for i in range(len(xs)))) / 2
 
 
 def _in_frame(

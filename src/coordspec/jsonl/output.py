@@ -1,4 +1,4 @@
-"""Where converted lines go: a file, written whole or not at all, compressed as its name says, or standard output."""
+"""Where lines go: a file, written whole or not at all, compressed as its name says, or standard output."""
 
 from __future__ import annotations
 
