@@ -13,7 +13,7 @@ from typing import IO, Any, NamedTuple
 from coordspec.errors import InputError
 from coordspec.jsonl.inputs import STDIN
 
-BLOCK_BYTES = 1 << 18
+BLOCK_BYTES = 1 << 17
 
 
 class Block(NamedTuple):

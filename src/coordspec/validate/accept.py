@@ -17,7 +17,7 @@ from coordspec.checks.finding import CoordSpace
 from coordspec.checks.text import check_summary, is_plain
 from coordspec.coords import MAX_BIN
 from coordspec.validate.tally import LARGE_SIDE, PIXEL_SIDE, Boxes, BoxTally
-from coordspec.validate.typed import Bin, full_type, plain_type, token_type
+from coordspec.validate.typed import decoders
 
 _DOUBTFUL_STARTS: Final = ("", " ", "/")
 _GOOD_DESCS: Final = 20_000  # how many are remembered
@@ -30,29 +30,47 @@ class _Doubt(Exception):  # noqa: N818 (it never leaves the loop that raises it)
 class Acceptor:
     """Accepts lines of one coordinate space.
 
-    Remembers descriptions it found good and the form (integers or tokens) of the last line; neither changes an answer.
+    Remembers descriptions that it found good, the form (integers or tokens) of the last line, and whether colons were
+    seen inside of strings; none of it changes an answer.
     """
 
     def __init__(self, space: CoordSpace, max_line_bytes: int) -> None:
         self._pixel = space is CoordSpace.PIXEL
         self._max_line_bytes = max_line_bytes
-        coords = (float,) if self._pixel else (Bin, token_type())
-        self._plain = [msgspec.json.Decoder(plain_type(coord)).decode for coord in coords]
-        self._full = [msgspec.json.Decoder(full_type(coord)).decode for coord in coords]
+        self._plain, self._full = decoders(space)
         self._form = 0
+        self._colons_in_strings = False
         self._good_descs: set[str] = set()
 
-    def accept(self, lines: Sequence[bytes], tally: BoxTally) -> list[int]:  # noqa: C901, PLR0912 (calls cost too much)
+    def accept(self, lines: Sequence[bytes], tally: BoxTally, data: bytes | None = None) -> list[int]:
         """Indices of the lines that were not accepted; the boxes of the others are counted in ``tally``.
 
-        One loop without calls for the common record: four fields, boxes alone, in reading order. Everything else
-        takes a turn through ``_accept_other``.
+        ``data`` is the block that the lines, and nothing else, were split from. With it, and as long as no string holds
+        a colon or an escape, colons are counted once for all lines instead of line by line.
         """
         if self._pixel:
             return [index for index, line in enumerate(lines) if not self._accept_other(line, tally)]
+        if data is not None and not self._colons_in_strings and b"\\" not in data:
+            counted = BoxTally()
+            refused, keys, others = self._accept_plain(lines, counted, careful=False)
+            if data.count(b":") == keys + others:
+                tally += counted
+                return refused
+            self._colons_in_strings = True
+        return self._accept_plain(lines, tally, careful=True)[0]
+
+    def _accept_plain(  # noqa: C901, PLR0912 (one loop, since calls cost too much)
+        self, lines: Sequence[bytes], tally: BoxTally, *, careful: bool
+    ) -> tuple[list[int], int, int]:
+        """The loop for the common record: four fields, boxes alone, in reading order. Others take a turn of their own.
+
+        Returns the indices of refused lines, how many keys the lines that this loop accepted have, and how many colons
+        stand in the others. Without ``careful`` the caller compares these with the colons of all lines, which then also
+        tells that no path holds a colon.
+        """
         refused: list[int] = []
         decode, good_descs, max_line_bytes = self._plain[self._form], self._good_descs, self._max_line_bytes
-        boxes = telling = outside = 0
+        records = boxes = telling = outside = colons = 0
         for index, line in enumerate(lines):
             try:
                 record = decode(line)
@@ -60,7 +78,9 @@ class Acceptor:
                 inside, last_x, last_y = True, -1, -1
                 for item in objects:
                     x1, y1, x2, y2 = item.bbox_2d
-                    if x1 >= x2 or y1 >= y2 or item.desc not in good_descs:
+                    if x1 >= x2 or y1 >= y2:
+                        raise _Doubt
+                    if item.desc not in good_descs and not is_plain_desc(item.desc, good_descs):
                         raise _Doubt
                     if y1 <= last_y and (y1 < last_y or x1 <= last_x):
                         raise _Doubt
@@ -68,24 +88,20 @@ class Acceptor:
                     if inside and (x2 > width or y2 > height):
                         inside = False
                 count = len(objects)
-                if line.count(b":") != 4 + 2 * count or len(line) > max_line_bytes:
-                    raise _Doubt
                 for path in record.images:
-                    if (
-                        not path.isprintable()
-                        or path[:1] in _DOUBTFUL_STARTS
-                        or ".." in path
-                        or "\\" in path
-                        or ":" in path
-                    ):
+                    if not path.isprintable() or path[:1] in _DOUBTFUL_STARTS or ".." in path:
                         raise _Doubt
-                if not record.images or width >= LARGE_SIDE:
+                if not record.images or width >= LARGE_SIDE or len(line) > max_line_bytes:
+                    raise _Doubt
+                if careful and (line.count(b":") != 4 + 2 * count or not plain_images(record.images)):
                     raise _Doubt
             except (_Doubt, msgspec.DecodeError, UnicodeDecodeError):
+                colons += line.count(b":")
                 if not self._accept_other(line, tally):
                     refused.append(index)
                 decode = self._plain[self._form]
                 continue
+            records += 1
             boxes += count
             if count and width <= PIXEL_SIDE and height <= PIXEL_SIDE:
                 telling += 1
@@ -93,7 +109,7 @@ class Acceptor:
         tally.boxes += boxes
         tally.telling += telling
         tally.outside += outside
-        return refused
+        return refused, 4 * records + 2 * boxes, colons
 
     def _accept_other(self, line: bytes, tally: BoxTally) -> bool:
         """Accept a record with any field of the contract, in the form that it seems to be in."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 from coordspec.errors import InputError, Severity
 from coordspec.jsonl.read import Block, Line, align, open_bytes, read_blocks, split_lines
@@ -13,58 +14,43 @@ from coordspec.validate.options import Options
 from coordspec.validate.reference import locate_all
 from coordspec.validate.summary import Summary
 
-_BATCH = 64  # lines that are tried together; enough to spread the cost of a call, few enough to stay in the cache
-_DOUBTFUL = 4  # one accepted line in this many keeps the fast path worth trying
+_DOUBTFUL: Final = 4  # one accepted line in this many keeps the fast path worth trying
+_PROBE: Final = 16  # where it is not, one line in this many is tried all the same
 
 
 class Validator:
     """Checks lines one after the other and sums up what it saw."""
 
     def __init__(self, options: Options) -> None:
-        self.options = options
-        self.explainer = Explainer(options)
-        self.acceptor = Acceptor(options.space, options.max_line_bytes)
-        self.errors = frozenset(name for name in options.rules if options.severity(name) is Severity.ERROR)
         self.summary = Summary()
-        self.trust = True
+        self._options = options
+        self._acceptor = Acceptor(options.space, options.max_line_bytes)
+        self._explainer = Explainer(options)
+        self._errors = frozenset(name for name in options.rules if options.severity(name) is Severity.ERROR)
+        self._probe = 1
 
     def add_block(self, block: Block) -> None:
         """Check the lines of one block."""
         if block.overlong is not None:
             self.add_line(Line(block.data, self.summary.lines + 1, block.offset, block.overlong))
             return
-        lines, offset = split_lines(block.data), block.offset
-        for start in range(0, len(lines), _BATCH):
-            offset = self._add_batch(lines[start : start + _BATCH], offset)
-
-    def _add_batch(self, lines: list[bytes], offset: int) -> int:
-        """Check some lines, of which the first starts at ``offset``; returns where the next one starts."""
-        end = offset + sum(map(len, lines)) + len(lines)
-        first = self.summary.lines
-        refused = self._refused(lines)
-        self.summary.lines += len(lines)
+        lines, offset, first = split_lines(block.data), block.offset, self.summary.lines + 1
         done = 0
-        for index in refused:
+        for index in self._refused(lines, block.data):
             offset += sum(map(len, lines[done:index])) + index - done
             done = index
-            self._explain(Line(lines[index], first + index + 1, offset, len(lines[index])))
-        return end
+            self._explain(Line(lines[index], first + index, offset, len(lines[index])))
+        self.summary.lines += len(lines)
 
-    def _refused(self, lines: list[bytes]) -> list[int]:
-        """Which lines have to be explained. Where the fast path hardly ever says yes, most lines skip it."""
-        everything = list(range(len(lines)))
-        if self.options.images is not None:
-            return everything
-        if self.trust:
-            refused = self.acceptor.accept(lines, self.summary.boxes)
-        else:
-            probe = max(1, len(lines) // 16)
-            refused = self.acceptor.accept(lines[:probe], self.summary.boxes) + everything[probe:]
-            lines = lines[:probe]
-            self.trust = len(refused) - len(everything[probe:]) <= probe - probe / _DOUBTFUL
-            return refused
-        self.trust = len(refused) <= len(lines) * (1 - 1 / _DOUBTFUL)
-        return refused
+    def _refused(self, lines: list[bytes], data: bytes) -> Sequence[int]:
+        """Which lines have to be explained. Where the fast path hardly ever says yes, most lines are spared it."""
+        if self._options.images is not None:
+            return range(len(lines))
+        tried = -(-len(lines) // self._probe)
+        whole = tried == len(lines)
+        refused = self._acceptor.accept(lines[:tried], self.summary.boxes, data if whole else None)
+        self._probe = _PROBE if _DOUBTFUL * len(refused) > (_DOUBTFUL - 1) * tried else 1
+        return [*refused, *range(tried, len(lines))]
 
     def add_line(self, line: Line) -> None:
         """Check one line by the slow path."""
@@ -72,20 +58,21 @@ class Validator:
         self._explain(line)
 
     def _explain(self, line: Line) -> None:
-        explained = self.explainer.explain(line.data, line.length)
+        explained = self._explainer.explain(line.data, line.length)
         self.summary.boxes.add(explained.boxes)
         names = explained.rules()
         if not names:
             return
-        self.summary.invalid += not self.errors.isdisjoint(names)
-        counts, limit = self.summary.counts, self.options.max_listed
+        self.summary.invalid += not self._errors.isdisjoint(names)
+        counts, limit = self.summary.counts, self._options.max_listed
         if any(counts[name] < limit for name in names):
             for located in locate_all(explained, line.data, line.number, line.offset):
                 if counts[located.finding.rule] < limit:
                     self.summary.kept.append(located)
                 counts[located.finding.rule] += 1
         else:
-            counts.update(names)
+            for name in names:
+                counts[name] += 1
 
 
 def validate_block(block: Block, options: Options) -> Summary:

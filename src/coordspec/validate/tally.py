@@ -59,6 +59,11 @@ class BoxTally:
     large: int = 0
     far: int = 0
 
+    def __iadd__(self, other: BoxTally) -> BoxTally:
+        for name in self.__slots__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        return self
+
     def __add__(self, other: BoxTally) -> BoxTally:
         return BoxTally(*map(sum, zip(astuple(self), astuple(other), strict=True)))
 
