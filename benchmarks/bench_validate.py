@@ -295,12 +295,12 @@ def explain_all(path: Path) -> Callable[[], None]:
 
 
 WORKER = """
-import resource, sys
+import re, sys
 from pathlib import Path
 from coordspec.validate.blocks import validate_range
 from coordspec.validate.options import Options
 summary = validate_range(sys.argv[1], 0, Path(sys.argv[1]).stat().st_size, Options())
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, summary.lines)
+print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1], summary.lines)
 """
 
 

@@ -94,14 +94,20 @@ def _scan(data: bytes) -> Parsed:
     return Parsed(result.value, result.usable, faults)
 
 
-_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
-_SPACE = re.compile(rb"[ \t\r\n]*+")
-_COMMA = re.compile(rb"[ \t\r\n]*+,[ \t\r\n]*+")
-_COLON = re.compile(rb"[ \t\r\n]*+:[ \t\r\n]*+")
-_BRACKET = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}]', re.DOTALL)
-_FLAT_OBJECT = re.compile(rb'\{[^{}"]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"[^{}"]*+)*+\}', re.DOTALL)
-_FLAT_ARRAY = re.compile(rb'\[[^\[\]"]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"[^\[\]"]*+)*+\]', re.DOTALL)
-_SCALAR = re.compile(rb"[^\s,\]}]+")
+_S = rb"[ \t\r\n]*+"
+_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_SPACE = re.compile(_S)
+_BRACKET = re.compile(_STRING + rb"|[\[\]{}]", re.DOTALL)
+_KEY = re.compile(rb"(" + _STRING + rb")" + _S + rb":" + _S, re.DOTALL)
+_COMMA = re.compile(_S + rb"," + _S)
+# A value in which no list or object stands deeper than two levels: enough for the fields of an object, and for objects.
+_SCALAR = rb'[^ \t\r\n,\[\]{}"]++'
+_ATOM = rb"(?:" + _STRING + rb"|" + _SCALAR + rb")"
+_LIST = rb"\[" + _S + rb"(?:" + _ATOM + _S + rb",?+" + _S + rb")*+\]"
+_FLAT = rb"(?:" + _ATOM + rb"|" + _LIST + rb")"
+_OBJECT = rb"\{" + _S + rb"(?:" + _STRING + _S + rb":" + _S + _FLAT + _S + rb",?+" + _S + rb")*+\}"
+_VALUE = re.compile(rb"(?:" + _FLAT + rb"|" + _OBJECT + rb")", re.DOTALL)
+_ITEM = re.compile(rb"(?:" + _FLAT + rb"|" + _OBJECT + rb")" + _S + rb"," + _S, re.DOTALL)
 
 
 def locate(data: bytes, at: Pointer, *, on_key: bool = False, repeats: bool = False) -> int:
@@ -127,10 +133,19 @@ def _end(pattern: re.Pattern[bytes], data: bytes, index: int) -> int:
     return match.end()
 
 
+def _next(data: bytes, index: int) -> int:
+    """The start of what follows the value at ``index`` and the comma behind it; the bracket if there is no comma."""
+    match = _ITEM.match(data, index)
+    if match:
+        return match.end()
+    index = _end(_SPACE, data, _skip(data, index))
+    return _end(_COMMA, data, index) if data[index : index + 1] == b"," else index
+
+
 def _item(data: bytes, index: int, number: int) -> int:
     index = _end(_SPACE, data, index + 1)
     for _ in range(number):
-        index = _end(_COMMA, data, _skip(data, index))
+        index = _next(data, index)
     return index
 
 
@@ -138,32 +153,23 @@ def _member(data: bytes, index: int, wanted: str, repeats: bool) -> tuple[int, i
     found: tuple[int, int] | None = None
     plain = b'"' + wanted.encode("utf-8", "surrogatepass") + b'"'
     index = _end(_SPACE, data, index + 1)
-    while data[index : index + 1] == b'"':
-        key = index
-        index = _end(_STRING, data, index)
-        name = data[key:index]
-        index = _end(_COLON, data, index)
+    while (match := _KEY.match(data, index)) is not None:
+        name, start = match[1], index
+        index = match.end()
         if name == plain or (b"\\" in name and scan(name.decode()).value == wanted):
-            found = key, index
+            found = start, index
             if not repeats:
                 return found
-        index = _end(_SPACE, data, _skip(data, index))
-        if data[index : index + 1] == b",":
-            index = _end(_COMMA, data, index)
+        index = _next(data, index)
     assert found is not None, wanted
     return found
 
 
 def _skip(data: bytes, index: int) -> int:
     """The index behind the value that starts at ``index``."""
-    start = data[index : index + 1]
-    if start == b'"':
-        return _end(_STRING, data, index)
-    if start not in (b"{", b"["):
-        return _end(_SCALAR, data, index)
-    flat = (_FLAT_OBJECT if start == b"{" else _FLAT_ARRAY).match(data, index)
-    if flat:
-        return flat.end()
+    match = _VALUE.match(data, index)
+    if match:
+        return match.end()
     depth = 0
     for bracket in _BRACKET.finditer(data, index):
         if bracket[0] in (b"{", b"["):

@@ -58,8 +58,10 @@ class Explainer:
         objects = value.get("objects") if type(value) is dict else None
         if type(objects) is not list:
             raise _Unsure
-        sort = self._sort_tokens if b"<|coord_" in data else self._sort_bins
-        plain, odd = sort(objects)
+        plain, odd = self._sort_bins(objects)
+        if len(odd) > 1:
+            tokens = self._sort_tokens(objects)
+            plain, odd = tokens if len(tokens.odd) < len(odd) else (plain, odd)
         seen: set[Any] = set(plain)
         if len(seen) != len(plain):
             raise _Unsure  # a repeated object, or two that share their box
@@ -86,14 +88,14 @@ class Explainer:
 
     def _check_fields(self, value: dict[str, Any], width: Any, height: Any) -> tuple[int, list[Finding]]:
         """How many keys the record and its metadata have, and the findings on all fields but the objects."""
-        keys, findings = len(value), list[Finding]()
-        strange = value.keys() - _REQUIRED
-        if strange or len(value) != len(_REQUIRED):
+        keys, findings, strange = len(value), list[Finding](), set[str]()
+        if value.keys() != _REQUIRED:
+            strange = value.keys() - _REQUIRED
             findings += missing_fields(value)
         if not (type(width) is int and width > 0 and type(height) is int and height > 0):
             strange |= value.keys() & {"width", "height"}
         images = value.get("images")
-        if not (type(images) is list and set(map(type, images)) == {str} and plain_images(images)):
+        if not (type(images) is list and {type(path) for path in images} == {str} and plain_images(images)):
             strange |= value.keys() & {"images"}
         for key in strange:
             field = value[key]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from coordspec.checks.geometry import coord_number
@@ -31,6 +32,7 @@ class Boxes(NamedTuple):
     height: int
 
 
+_X2, _Y2 = itemgetter(2), itemgetter(3)
 NO_BOXES: Final = Boxes((), (), 0, 0)
 
 
@@ -65,7 +67,10 @@ class BoxTally:
         return self
 
     def __add__(self, other: BoxTally) -> BoxTally:
-        return BoxTally(*map(sum, zip(astuple(self), astuple(other), strict=True)))
+        total = BoxTally()
+        total += self
+        total += other
+        return total
 
     def add(self, boxes: Boxes) -> None:
         """Count the boxes of one record."""
@@ -79,8 +84,9 @@ class BoxTally:
             self.tiny += (x1 == x2 or y1 == y2) and max(x1, y1, x2, y2) <= _TINY
         if width < 1 or height < 1 or not (plain or odd):
             return
-        max_x = max([box[2] for box in plain] + [max(box[0], box[2]) for box in odd])
-        max_y = max([box[3] for box in plain] + [max(box[1], box[3]) for box in odd])
+        max_x, max_y = max(map(_X2, plain), default=0.0), max(map(_Y2, plain), default=0.0)
+        for x1, y1, x2, y2 in odd:
+            max_x, max_y = max(max_x, x1, x2), max(max_y, y1, y2)
         if (width <= PIXEL_SIDE and height <= PIXEL_SIDE) or max(max_x, max_y) > MAX_BIN:
             self.telling += 1
             self.outside += max_x > width or max_y > height
