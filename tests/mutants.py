@@ -31,6 +31,9 @@ KEYS = (
 )  # fmt: skip
 
 
+ESCAPED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ:./")
+
+
 def valid_record(rng: random.Random) -> dict[str, Any]:
     """A record that breaks no rule, but for what chance makes of its boxes."""
     tokens = rng.random() < 0.4
@@ -153,6 +156,8 @@ def _repeat_key(line: bytes, rng: random.Random) -> bytes:
         (plain, f'"\\u{ord(key[0]):04x}{key[1:]}": '.encode() if key else plain, plain.replace(b'":', b'" :'))
     )
     at = line.index(plain)
+    if rng.random() < 0.2:  # the colon that the repeated key brings, taken away elsewhere
+        line = line[:at] + _escape(line[at:], rng) if line.count(b'"', 0, at) % 2 == 0 else line
     return line[:at] + spelled + rng.choice((b"1", b'"x"', b"[]", b"null", b'"a:b"')) + b", " + line[at:]
 
 
@@ -191,8 +196,11 @@ def _edit_bytes(line: bytes, rng: random.Random) -> bytes:
 
 def _escape(line: bytes, rng: random.Random) -> bytes:
     """Write some letters of the line as escapes: the same value in other bytes."""
-    letters = [i for i, c in enumerate(line) if chr(c).isalpha() and line[i - 1 : i] not in (b"\\", b"u")]
+    letters = [i for i, c in enumerate(line) if chr(c) in ESCAPED and line[i - 1 : i] not in (b"\\", b"u")]
     inside = [i for i in letters if line.count(b'"', 0, i) % 2]
+    colons = [i for i in inside if line[i : i + 1] == b":"]
+    if colons and rng.random() < 0.5:
+        inside = colons
     for at in sorted(rng.sample(inside, min(len(inside), rng.randrange(1, 4))), reverse=True):
         line = line[:at] + f"\\u{line[at]:04x}".encode() + line[at + 1 :]
     return line

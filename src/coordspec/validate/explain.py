@@ -150,13 +150,15 @@ def _nests(value: Any) -> bool:
 
 
 def _single_keys(item: Any) -> int:
-    """How many keys an object of the record has; _Unsure if there are more of them further inside."""
+    """How many keys an object of the record has; _Unsure if something stands in a list inside of it.
+
+    Keys of an object further inside are not counted, so the colons tell that there are some.
+    """
     if type(item) is not dict:
         if type(item) is list:
             raise _Unsure
         return 0
     for field in item.values():
-        kind = type(field)
-        if kind is dict or (kind is list and not _SCALARS.issuperset(map(type, field))):
+        if type(field) is list and not _SCALARS.issuperset(map(type, field)):
             raise _Unsure
     return len(item)
