@@ -13,7 +13,7 @@ import pytest
 import mutants
 from coordspec.checks.finding import CoordSpace
 from coordspec.coords import BIN_OF_TOKEN
-from coordspec.jsonl.parse import locate, parse_line
+from coordspec.jsonl.parse import Target, locate, parse_line
 from coordspec.validate.accept import Acceptor
 from coordspec.validate.explain import Explainer
 from coordspec.validate.options import Options
@@ -99,11 +99,13 @@ def test_locate_points_at_what_was_parsed(seed: int) -> None:
         while isinstance(value, dict | list) and value and rng.random() < 0.85:
             step = rng.choice(list(value)) if isinstance(value, dict) else rng.randrange(len(value))
             value, at = value[step], (*at, step)
-        start = locate(line, at, repeats=repeats)
+        place, key_place = Target(at), Target(at, on_key=True)
+        starts = locate(line, [place, key_place], repeats=repeats)
+        start = starts[place]
         found, _ = json.JSONDecoder().raw_decode(line[start:].decode())
         assert found == value, (line, at)
         if at and isinstance(at[-1], str):
-            key, _ = json.JSONDecoder().raw_decode(line[locate(line, at, on_key=True, repeats=repeats) :].decode())
+            key, _ = json.JSONDecoder().raw_decode(line[starts[key_place] :].decode())
             assert key == at[-1]
         checked += 1
     assert checked > 1_000

@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, str] = {
     "convert": "Turn annotations of another format into a contract file.",
     "coords": "Turn a contract file between pixels, integer bins and coord tokens.",
     "shapes": "Draw the embedded data set: scenes of coloured shapes with their annotations.",
+    "gate": "Pass only a tree whose specs are sound, changes whole and scenarios covered.",
 }
 """Every command and its one-line help. The command ``NAME`` is the object ``NAME`` of the module ``NAME``, dashes and
 reserved words written with underscores."""

@@ -93,3 +93,6 @@ class InputError(CoordspecError):
         self.subject = subject
         self.reason = reason
         super().__init__(f"{subject}: {reason}")
+
+    def __reduce__(self) -> tuple[type[InputError], tuple[str, str]]:
+        return type(self), (self.subject, self.reason)  # worker processes send these to their parent

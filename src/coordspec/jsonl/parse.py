@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterator
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -110,21 +111,50 @@ _VALUE = re.compile(rb"(?:" + _FLAT + rb"|" + _OBJECT + rb")", re.DOTALL)
 _ITEM = re.compile(rb"(?:" + _FLAT + rb"|" + _OBJECT + rb")" + _S + rb"," + _S, re.DOTALL)
 
 
-def locate(data: bytes, at: Pointer, *, on_key: bool = False, repeats: bool = False) -> int:
-    """The byte at which a value starts in a line that ``parse_line`` found usable; with ``on_key`` that of its key.
+class Target(NamedTuple):
+    """A value of a line, or with ``on_key`` the key in front of it."""
+
+    at: Pointer
+    on_key: bool = False
+
+
+def locate(data: bytes, targets: Collection[Target], *, repeats: bool = False) -> dict[Target, int]:
+    """The bytes at which values and keys start in a line that ``parse_line`` found usable, in one pass over the line.
 
     Of a key that stands twice the last one counts, as in the parsed value; ``repeats`` says that there may be such
     keys. A key or index that is not there is a bug of the caller.
     """
-    start = len(BOM) if data.startswith(BOM) else 0
-    index = _end(_SPACE, data, start)
-    for depth, step in enumerate(at):
-        if isinstance(step, int):
-            index = _item(data, index, step)
+    found: dict[Target, int] = {}
+    start = _end(_SPACE, data, len(BOM) if data.startswith(BOM) else 0)
+    _descend(data, start, list(targets), 0, repeats, found)
+    assert len(found) == len(set(targets)), targets
+    return found
+
+
+def _descend(
+    data: bytes, index: int, targets: list[Target], depth: int, repeats: bool, found: dict[Target, int]
+) -> None:
+    """Place the targets at or inside of the value at ``index``, which is ``depth`` steps deep."""
+    inside: dict[str | int, list[Target]] = {}
+    for target in targets:
+        if len(target.at) == depth:
+            found[target] = index
         else:
-            key, value = _member(data, index, step, repeats)
-            index = key if on_key and depth == len(at) - 1 else value
-    return index
+            inside.setdefault(target.at[depth], []).append(target)
+    if not inside:
+        return
+    walk = _members if data[index : index + 1] == b"{" else _items
+    places: dict[str | int, tuple[int, int]] = {}
+    for step, key, value in walk(data, index):
+        if step in inside:
+            places[step] = key, value
+            if len(places) == len(inside) and not repeats:
+                break
+    for step, (key, value) in places.items():
+        here = [target for target in inside[step] if target.on_key and len(target.at) == depth + 1]
+        found.update(dict.fromkeys(here, key))
+        below = [target for target in inside[step] if target not in here] if here else inside[step]
+        _descend(data, value, below, depth + 1, repeats, found)
 
 
 def _end(pattern: re.Pattern[bytes], data: bytes, index: int) -> int:
@@ -142,27 +172,24 @@ def _next(data: bytes, index: int) -> int:
     return _end(_COMMA, data, index) if data[index : index + 1] == b"," else index
 
 
-def _item(data: bytes, index: int, number: int) -> int:
+def _items(data: bytes, index: int) -> Iterator[tuple[int, int, int]]:
+    """Index and start of every item of the list at ``index``, the start twice."""
     index = _end(_SPACE, data, index + 1)
-    for _ in range(number):
+    number = 0
+    while data[index : index + 1] not in (b"]", b""):
+        yield number, index, index
         index = _next(data, index)
-    return index
+        number += 1
 
 
-def _member(data: bytes, index: int, wanted: str, repeats: bool) -> tuple[int, int]:
-    found: tuple[int, int] | None = None
-    plain = b'"' + wanted.encode("utf-8", "surrogatepass") + b'"'
+def _members(data: bytes, index: int) -> Iterator[tuple[str, int, int]]:
+    """Key, start of the key and start of the value of every member of the object at ``index``."""
     index = _end(_SPACE, data, index + 1)
     while (match := _KEY.match(data, index)) is not None:
-        name, start = match[1], index
-        index = match.end()
-        if name == plain or (b"\\" in name and scan(name.decode()).value == wanted):
-            found = start, index
-            if not repeats:
-                return found
-        index = _next(data, index)
-    assert found is not None, wanted
-    return found
+        name = match[1]
+        key = name[1:-1].decode() if b"\\" not in name else scan(name.decode()).value
+        yield key, index, match.end()
+        index = _next(data, match.end())
 
 
 def _skip(data: bytes, index: int) -> int:

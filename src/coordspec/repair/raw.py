@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
-from coordspec.jsonl.parse import locate
+from coordspec.jsonl.parse import Target, locate
 
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 
@@ -46,7 +46,8 @@ def list_items(body: bytes, key: str) -> tuple[str, list[Piece]]:
     and holds a list. Numbers with a fraction or an exponent are ``RawFloat``.
     """
     text = body.decode()
-    start = len(body[: locate(body, (key,))].decode())
+    target = Target((key,))
+    start = len(body[: locate(body, [target])[target]].decode())
     return text, list(_items(text, start))
 
 

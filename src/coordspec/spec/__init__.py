@@ -1,0 +1,5 @@
+"""OpenSpec scenarios as tests: the parser, bindings, the pytest plugin, coverage and lint. Needs no pytest to import."""
+
+from coordspec.spec.binding import harness, scenario
+
+__all__ = ["harness", "scenario"]

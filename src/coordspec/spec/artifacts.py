@@ -7,13 +7,14 @@ exists. Here an artifact is complete when openspec calls it done or skipped and 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from coordspec.contracts import rule
-from coordspec.errors import Issue, Place
+from coordspec.errors import InputError, Issue, Place
+from coordspec.spec.document import CHANGES
 from coordspec.spec.openspec_cli import Artifact, Change
 from coordspec.spec.tasks import ticked_lines
 
@@ -31,7 +32,7 @@ class ChangeFiles:
 
     @property
     def folder(self) -> Path:
-        return self.root / "openspec/changes" / self.name
+        return self.root / CHANGES / self.name
 
     @cached_property
     def artifacts(self) -> Mapping[str, Artifact]:
@@ -59,27 +60,43 @@ class ChangeFiles:
             return True
         return artifact.status == "done" and self.blank.isdisjoint(self.files(artifact_id))
 
-    def lacking(self, artifact_ids: Sequence[str]) -> list[str]:
-        """Those of the artifacts, and of all that they build on, that are not complete; in the order of the schema."""
-        needed: set[str] = set()
+    def incomplete(self, artifact_ids: Collection[str]) -> list[str]:
+        """Those of the artifacts that are not complete, in the order of the schema."""
+        return [name for name in self.artifacts if name in artifact_ids and not self.complete(name)]
+
+    def basis(self, artifact_ids: Iterable[str]) -> set[str]:
+        """The artifacts and everything that they build on."""
+        found: set[str] = set()
         new = list(artifact_ids)
         while new:
             artifact_id = new.pop()
-            if artifact_id not in needed and artifact_id in self.artifacts:
-                needed.add(artifact_id)
+            if artifact_id not in found:
+                found.add(artifact_id)
                 new += self.artifacts[artifact_id].requires
-        return [name for name in self.artifacts if name in needed and not self.complete(name)]
+        return found
 
 
 def text_of(path: Path) -> str:
-    """The text of a file without byte order mark; bytes that are no UTF-8 count as characters."""
-    return path.read_bytes().decode("utf-8", "replace").removeprefix("\ufeff")
+    """The text of a file without byte order mark; bytes that are no UTF-8 count as characters.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    try:
+        return path.read_bytes().decode("utf-8", "replace").removeprefix("\ufeff")
+    except OSError as error:
+        raise InputError(str(path), f"cannot be read: {error.strerror or error}") from error
+
+
+def one_line(message: str) -> str:
+    """What openspec says, as a part of a sentence."""
+    return " ".join(message.split()).rstrip(".")
 
 
 def check_change(change: ChangeFiles) -> Iterator[Issue]:
     """What is wrong with the artifacts of one change."""
     if change.change.artifacts is None:
-        reason = "; ".join(said.message for said in change.change.status) or "openspec does not say why"
+        reason = "; ".join(one_line(said.message) for said in change.change.status) or "openspec does not say why"
         metadata = change.folder / ".openspec.yaml"
         place = metadata if metadata.is_file() else change.folder
         yield rule("change-not-loaded").issue(Place(str(place)), {"change": change.name, "reason": reason})
@@ -94,7 +111,7 @@ def check_change(change: ChangeFiles) -> Iterator[Issue]:
 
 
 def _missing(change: ChangeFiles, artifact: Artifact) -> Issue:
-    lacking = change.lacking(artifact.requires)
+    lacking = change.incomplete(artifact.requires)
     values = {"change": change.name, "artifact": artifact.id, "output": artifact.output_path}
     values["missing"] = _listed(change, lacking)
     # Of a glob such as specs/**/*.md no file can be named: the folder of the change stands for it.
@@ -109,7 +126,7 @@ def _blank(change: ChangeFiles, artifact: Artifact) -> Iterator[Issue]:
 
 
 def _out_of_order(change: ChangeFiles, artifact: Artifact) -> Iterator[Issue]:
-    lacking = change.lacking(artifact.requires)
+    lacking = change.incomplete(artifact.requires)
     if not lacking or not change.complete(artifact.id):
         return
     values = {"change": change.name, "artifact": artifact.id, "missing": _listed(change, lacking)}
@@ -121,10 +138,10 @@ def _ticked_early(change: ChangeFiles) -> Iterator[Issue]:
     (``apply.requires``), in an artifact called tasks, and in tasks.md, which openspec counts if nothing else is there.
     """
     tasks = [name for name in change.artifacts if name == "tasks" or name in change.change.apply_requires]
-    lacking = change.lacking(tasks)
+    lacking = change.incomplete(change.basis(tasks))
     files = [path for name in tasks for path in change.files(name)]
     fallback = change.folder / "tasks.md"
-    if fallback.is_file() and fallback not in files:
+    if fallback.is_file() and fallback.resolve() not in map(Path.resolve, files):
         files.append(fallback)
     for path in files:
         ticked = ticked_lines(text_of(path))

@@ -16,7 +16,7 @@ from coordspec.boxes import enclosing_box
 from coordspec.checks.finding import CoordSpace
 from coordspec.checks.text import check_summary, is_plain
 from coordspec.coords import MAX_BIN
-from coordspec.validate.tally import LARGE_SIDE, PIXEL_SIDE, Boxes, BoxTally
+from coordspec.validate.tally import LARGE_SIDE, PIXEL_SIDE, Boxes, BoxTally, sides
 from coordspec.validate.typed import decoders
 
 _DOUBTFUL_STARTS: Final = ("", " ", "/")
@@ -144,7 +144,7 @@ class Acceptor:
         if not _keys_are_single(line, record, keys):
             return False
         boxes = [item.bbox_2d for item in record.objects if item.bbox_2d is not UNSET]
-        tally.add(Boxes(boxes, (), record.width, record.height))
+        tally.add(Boxes(boxes, (), *sides(record.width, record.height)))
         return True
 
 

@@ -18,7 +18,7 @@ from coordspec.coords import BIN_OF_TOKEN, MAX_BIN
 from coordspec.validate.accept import is_plain_desc, plain_images
 from coordspec.validate.options import Options
 from coordspec.validate.reference import Explained, explain_reference
-from coordspec.validate.tally import Box, Boxes, numeric_box
+from coordspec.validate.tally import Box, Boxes, numeric_box, sides
 
 _REQUIRED = frozenset(record_contract().required)
 _SCALARS = frozenset((str, int, float, bool, type(None)))
@@ -83,8 +83,7 @@ class Explainer:
         if data.count(b":") != keys:
             raise _Unsure  # a repeated key, or a colon inside of a string
         rules = self._options.rules
-        sides = (width, height) if type(width) is int and type(height) is int else (0, 0)
-        return Explained([], [f for f in findings if f.rule in rules], Boxes(plain, boxes, *sides))
+        return Explained([], [f for f in findings if f.rule in rules], Boxes(plain, boxes, *sides(width, height)))
 
     def _check_fields(self, value: dict[str, Any], width: Any, height: Any) -> tuple[int, list[Finding]]:
         """How many keys the record and its metadata have, and the findings on all fields but the objects."""

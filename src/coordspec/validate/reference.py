@@ -9,7 +9,7 @@ from coordspec.checks.finding import Finding
 from coordspec.checks.record import check_record
 from coordspec.contracts import rule
 from coordspec.errors import Issue, Place
-from coordspec.jsonl.parse import Fault, locate, parse_line
+from coordspec.jsonl.parse import Fault, Target, locate, parse_line
 from coordspec.validate.options import Options
 from coordspec.validate.tally import Boxes, numeric_boxes
 
@@ -73,11 +73,15 @@ def _check_value(value: Any, options: Options) -> Iterator[Finding]:
 def locate_all(explained: Explained, data: bytes, number: int, offset: int) -> list[Located]:
     """The findings of one line in the order of their places; ``offset`` is that of the line in its file."""
     repeats = any(fault.finding.rule == "duplicate-key" for fault in explained.faults)
+    targets = [Target(finding.at, finding.on_key) for finding in explained.findings]
+    starts = locate(data, targets, repeats=repeats)
     places = [(fault.start, fault.finding) for fault in explained.faults]
-    places += [(locate(data, f.at, on_key=f.on_key, repeats=repeats), f) for f in explained.findings]
+    places += [(starts[target], finding) for target, finding in zip(targets, explained.findings, strict=True)]
     places.sort(key=lambda place: (place[0], place[1].rule))
-    return [Located(finding, number, _column(data, start), offset + start) for start, finding in places]
-
-
-def _column(data: bytes, start: int) -> int:
-    return len(data[:start].decode("utf-8", "replace")) + 1
+    located: list[Located] = []
+    column, done = 1, 0
+    for start, finding in places:
+        column += len(data[done:start].decode("utf-8", "replace"))
+        done = start
+        located.append(Located(finding, number, column, offset + start))
+    return located

@@ -14,6 +14,8 @@ from coordspec.coords import MAX_BIN
 PIXEL_SIDE: int = rule("suspect-pixel-coords").params["max_side"]
 LARGE_SIDE: int = rule("suspect-double-normalised").params["large_side"]
 _ARITY: Final = record_contract().bbox_arity
+_FULL: Final = MAX_BIN + 4  # the widest box in bins: one that ends one past the last pixel of a small image, rounded up
+_LARGEST: Final = 2**31  # larger numbers are no coordinates and no sides, and need not fit a float
 _TINY: int = rule("suspect-double-normalised").params["tiny"]
 
 
@@ -23,7 +25,7 @@ Box: TypeAlias = tuple[float, float, float, float]
 class Boxes(NamedTuple):
     """The bbox_2d of one record: ``plain`` ones have ordered corners and an area, ``odd`` ones need not.
 
-    A side below 1 is an unknown one.
+    Both sides are 0 where one of them is not known.
     """
 
     plain: Sequence[Box]
@@ -79,10 +81,11 @@ class BoxTally:
         for x1, y1, x2, y2 in odd:
             if x1 > x2 or y1 > y2:
                 self.inverted += 1
-                self.misfit += x1 + x2 > MAX_BIN + 1 or y1 + y2 > MAX_BIN + 1
-            self.saturated += x1 >= MAX_BIN or y1 >= MAX_BIN
+                self.misfit += x1 + x2 > max(_FULL, width) or y1 + y2 > max(_FULL, height)
+            else:
+                self.saturated += MAX_BIN in (x1, y1)
             self.tiny += (x1 == x2 or y1 == y2) and max(x1, y1, x2, y2) <= _TINY
-        if width < 1 or height < 1 or not (plain or odd):
+        if not width or not (plain or odd):
             return
         max_x, max_y = max(map(_X2, plain), default=0.0), max(map(_Y2, plain), default=0.0)
         for x1, y1, x2, y2 in odd:
@@ -96,8 +99,8 @@ class BoxTally:
 
 
 def _is_far(k: float, side: int) -> bool:
-    """True if bin ``k`` lies beyond pixel 1000 of a side."""
-    return k * (side - 1) > MAX_BIN * (MAX_BIN + 1)
+    """True if bin ``k`` lies beyond pixel 1000 of a side, also when it was rounded up."""
+    return (k - 1) * (side - 1) > MAX_BIN * (MAX_BIN + 1)
 
 
 def numeric_boxes(value: Any) -> Boxes:
@@ -105,8 +108,13 @@ def numeric_boxes(value: Any) -> Boxes:
     if not isinstance(value, dict) or not isinstance(value.get("objects"), list):
         return NO_BOXES
     odd = [box for item in value["objects"] if (box := numeric_box(item)) is not None]
-    width, height = value.get("width"), value.get("height")
-    return Boxes((), odd, *((width, height) if type(width) is int and type(height) is int else (0, 0)))
+    return Boxes((), odd, *sides(value.get("width"), value.get("height")))
+
+
+def sides(width: Any, height: Any) -> tuple[int, int]:
+    """Width and height of an image, or two zeros if one of them is no size."""
+    known = type(width) is int and type(height) is int and 0 < width < _LARGEST and 0 < height < _LARGEST
+    return (width, height) if known else (0, 0)
 
 
 def numeric_box(item: Any) -> Box | None:
@@ -115,4 +123,4 @@ def numeric_box(item: Any) -> Box | None:
     if not isinstance(box, list) or len(box) != _ARITY:
         return None
     numbers: Any = tuple([coord_number(value) for value in box])
-    return None if None in numbers else numbers
+    return None if None in numbers or max(numbers) > _LARGEST or min(numbers) < -_LARGEST else numbers

@@ -1,0 +1,204 @@
+"""Scenarios and bindings brought together: what shows which scenario, and what is wrong between them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeAlias
+
+from coordspec.contracts import did_you_mean, rule
+from coordspec.errors import Place
+from coordspec.spec.cases import CasesError, coordspec_blocks, read_cases
+from coordspec.spec.document import Requirement, Scenario, SpecDocument, read_spec, spec_files
+from coordspec.spec.sources import HarnessSite, Site, Sources, read_sources
+
+Key: TypeAlias = tuple[str, str, str]
+"""Capability, requirement and scenario."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """One scenario and what is bound to it; ``binding`` names it, and is what outcomes are kept under.
+
+    ``conflict`` is why nobody can say what shows it (two bindings, two scenarios of that title); ``gap`` is why nothing
+    that can be run does (unbound, stale, a broken block). At most one of the two is set, and then there is no outcome.
+    """
+
+    document: SpecDocument
+    requirement: Requirement
+    scenario: Scenario
+    site: Site | None = None
+    harness: HarnessSite | None = None
+    binding: str | None = None
+    conflict: str = ""
+    gap: str = ""
+
+    @property
+    def key(self) -> Key:
+        return (self.document.capability, self.requirement.title, self.scenario.title)
+
+    @property
+    def place(self) -> str:
+        return f"{self.document.path}:{self.scenario.line}"
+
+    @property
+    def stale(self) -> bool:
+        return self.site is not None and self.site.bound.digest != self.scenario.digest
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """A binding to no scenario, and what is wrong with it."""
+
+    capability: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """Every scenario in the order of the specs, and every binding that belongs to none."""
+
+    scenarios: tuple[Resolved, ...]
+    orphans: tuple[Orphan, ...]
+    faults: tuple[str, ...]
+
+
+def resolve_tree(root: Path, bindings: Sequence[str | Path]) -> tuple[list[SpecDocument], Resolution]:
+    """The specs below ``root/openspec/specs`` and what is bound to them in the files that ``bindings`` name.
+
+    Raises:
+        InputError: a spec or a file of bindings cannot be read.
+    """
+    documents = [read_spec(path, root) for path in spec_files(root)]
+    return documents, resolve(documents, read_sources(root, bindings))
+
+
+def resolve(documents: Sequence[SpecDocument], sources: Sources) -> Resolution:
+    """Bring specs and bindings together."""
+    sites: dict[Key, list[Site]] = defaultdict(list)
+    for site in sources.sites:
+        sites[site.bound[:3]].append(site)
+    harnesses: dict[str, list[HarnessSite]] = defaultdict(list)
+    for item in sources.harnesses:
+        harnesses[item.name].append(item)
+    scenarios = tuple(
+        resolved for document in documents for resolved in _of_document(document, sites, harnesses)
+    )
+    known = {resolved.key for resolved in scenarios}
+    orphans = [site for key, found in sites.items() if key not in known for site in found]
+    faults = [*sources.faults, *_doubled(harnesses)]
+    return Resolution(scenarios, tuple(Orphan(s.bound.capability, _orphan(s, documents)) for s in orphans), tuple(faults))
+
+
+def fault_message(document: SpecDocument, index: int) -> str:
+    """``path:12: the fence … is never closed (SPC001): close it …``"""
+    fault = document.faults[index]
+    issue = rule(fault.rule).issue(Place(document.path, fault.line), fault.values)
+    return f"{issue.place}: {issue}; {issue.hint}"
+
+
+def _of_document(
+    document: SpecDocument, sites: Mapping[Key, list[Site]], harnesses: Mapping[str, list[HarnessSite]]
+) -> Iterator[Resolved]:
+    by_key: dict[tuple[str, str], list[tuple[Requirement, Scenario]]] = defaultdict(list)
+    for requirement in document.requirements:
+        for scenario in requirement.scenarios:
+            by_key[requirement.title, scenario.title].append((requirement, scenario))
+    for titles, found in by_key.items():
+        requirement, scenario = found[0]
+        resolved = Resolved(document, requirement, scenario)
+        if len(found) > 1:
+            others = ", ".join(f"{document.path}:{other.line}" for _, other in found[1:])
+            reason = f"has the title of another scenario of its requirement, at {others}; give each a title of its own"
+            conflict = f"{resolved.place}: the scenario {scenario.title!r} {reason}"
+            yield replace(resolved, binding="two scenarios", conflict=conflict)
+        else:
+            yield _bind(resolved, sites.get((document.capability, *titles), []), harnesses)
+
+
+def _bind(resolved: Resolved, sites: Sequence[Site], harnesses: Mapping[str, list[HarnessSite]]) -> Resolved:
+    blocks = coordspec_blocks(resolved.scenario)
+    said = f"{resolved.place}: the scenario {resolved.scenario.title!r}"
+    if len(sites) > 1:
+        places = " and at ".join(site.place for site in sites)
+        both = " and ".join(site.binding for site in sites)
+        return replace(resolved, binding=both, conflict=f"{said} is bound twice, at {places}; keep one of them")
+    if sites and blocks:
+        place = f"{resolved.document.path}:{blocks[0].line}"
+        reason = f"is bound to {sites[0].place} and to the block at {place}; remove the decorator or the block"
+        return replace(resolved, binding=f"{sites[0].binding} and a block", conflict=f"{said} {reason}")
+    if len(blocks) > 1:
+        lines = " and ".join(str(block.line) for block in blocks)
+        reason = f"has two blocks that are run, in lines {lines}; make them one"
+        return replace(resolved, binding="two blocks", conflict=f"{said} {reason}")
+    if sites:
+        bound = replace(resolved, site=sites[0], binding=sites[0].binding)
+        return replace(bound, gap=_stale(bound)) if bound.stale else bound
+    if blocks:
+        return _bind_block(resolved, harnesses)
+    return replace(resolved, gap=_unbound(resolved, said))
+
+
+def _bind_block(resolved: Resolved, harnesses: Mapping[str, list[HarnessSite]]) -> Resolved:
+    block = coordspec_blocks(resolved.scenario)[0]
+    path = resolved.document.path
+    resolved = replace(resolved, binding="a block")
+    try:
+        name = read_cases(block).harness
+    except CasesError as error:
+        return replace(resolved, gap=f"{path}:{error.line}: {error.reason}")
+    if name not in harnesses:
+        guess = did_you_mean(name, list(harnesses))
+        reason = f'no harness is called {name!r}{guess}; put @harness("{name}") on the function that runs a case'
+        return replace(resolved, gap=f"{path}:{block.line}: {reason}")
+    return replace(resolved, harness=harnesses[name][0], binding=f"harness {name}")
+
+
+def _unbound(resolved: Resolved, said: str) -> str:
+    capability, requirement, title = map(_quoted, resolved.key)
+    call = f'@scenario({capability}, {requirement}, {title}, digest="{resolved.scenario.digest}")'
+    return f"{said} is bound to nothing; write a test that shows it, and decorate it with\n{call}"
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _stale(resolved: Resolved) -> str:
+    assert resolved.site is not None  # noqa: S101 (asked only of a binding that is stale)
+    says = repr(resolved.site.bound.digest) if resolved.site.bound.digest else "nothing"
+    return (
+        f"{resolved.place}: the scenario {resolved.scenario.title!r} is not what {resolved.site.place} was bound to: its "
+        f"digest is {resolved.scenario.digest!r}, the binding says {says}. Read the scenario, make the test show what it "
+        f"says now, then write digest=\"{resolved.scenario.digest}\", or run pytest with --update-digests"
+    )
+
+
+def _orphan(site: Site, documents: Sequence[SpecDocument]) -> str:
+    """What a binding misses: the capability, the requirement in it, or the scenario in that; and what is close to it."""
+    capability, requirement, title, _ = site.bound
+    document = next((d for d in documents if d.capability == capability), None)
+    if document is None:
+        guess = did_you_mean(capability, [d.capability for d in documents])
+        what = f"openspec/specs/{capability}/spec.md is not there{guess}"
+        return f"{site.place}: is bound to a scenario of a capability that has no spec: {what}; {_REMEDY}"
+    found = [r for r in document.requirements if r.title == requirement]
+    if not found:
+        guess = did_you_mean(requirement, [r.title for r in document.requirements])
+        return f"{site.place}: is bound to the requirement {requirement!r}, which {document.path} lacks{guess}; {_REMEDY}"
+    titles = [s.title for r in found for s in r.scenarios]
+    where = f"{document.path}:{found[0].line} ({requirement!r})"
+    return f"{site.place}: is bound to the scenario {title!r}, which {where} lacks{did_you_mean(title, titles)}; {_REMEDY}"
+
+
+_REMEDY = "correct the binding, or delete it"
+
+
+def _doubled(harnesses: Mapping[str, list[HarnessSite]]) -> Iterator[str]:
+    for name, found in harnesses.items():
+        if len(found) > 1:
+            places = " and at ".join(item.place for item in found)
+            yield f"two harnesses are called {name!r}, at {places}; give each a name of its own"
