@@ -3,15 +3,25 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint docs bench nightly clean
+OUTCOMES := .coordspec/outcomes.json
+TESTED := pyproject.toml $(shell find src cli contracts openspec tests -type f -not -path '*/__pycache__/*')
+
+.PHONY: demo test lint gate docs bench nightly clean
 
 demo: $(VENV)/.base
 	$(BIN)/python tools/demo.py demo-out
 
-test: $(VENV)/.dev
+test: $(VENV)/.dev node_modules/.ready
 	$(BIN)/python -m pytest -n auto -m "not nightly"
 
-nightly: $(VENV)/.dev
+# May this tree be merged? The tests are run first if anything is newer than the outcomes of their last run.
+gate: $(OUTCOMES) | $(VENV)/.dev node_modules/.ready
+	$(BIN)/coordspec gate
+
+$(OUTCOMES): $(TESTED) | $(VENV)/.dev node_modules/.ready
+	$(MAKE) test
+
+nightly: $(VENV)/.dev node_modules/.ready
 	$(BIN)/python -m pytest -n auto -m nightly
 
 lint: $(VENV)/.dev
@@ -39,5 +49,13 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@ $(VENV)/.base
 
+# The OpenSpec command line that package.json pins, for the tests and the gate.
+node_modules/.ready: package.json package-lock.json
+	@node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)' \
+	  && npm --version > /dev/null \
+	  || { echo 'the specs are checked with OpenSpec, which needs Node.js 20.19 or later and npm: https://nodejs.org' >&2; exit 1; }
+	npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
 clean:
-	rm -rf $(VENV) build dist demo-out .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) node_modules .coordspec build dist demo-out .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -261,7 +261,7 @@ def lines(seed: int) -> Iterator[bytes]:
     rng = random.Random(seed)
     examples = [
         line
-        for rule in rule_book().by_name.values()
+        for rule in rule_book().about("data").by_name.values()
         for line in (rule.bad_line, rule.good.encode())
         if line is not None
     ]

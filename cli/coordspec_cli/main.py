@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -21,7 +22,8 @@ COMMANDS: Mapping[str, str] = {
     "convert": "Turn annotations of another format into a contract file.",
     "coords": "Turn a contract file between pixels, integer bins and coord tokens.",
     "shapes": "Draw the embedded data set: scenes of coloured shapes with their annotations.",
-    "gate": "Pass only a tree whose specs are sound, changes whole and scenarios covered.",
+    "spec": "Which scenarios are covered by tests, and what OpenSpec lets through.",
+    "gate": "Pass only if specs, artifacts, tasks, bindings and tests agree.",
 }
 """Every command and its one-line help. The command ``NAME`` is the object ``NAME`` of the module ``NAME``, dashes and
 reserved words written with underscores."""
@@ -75,7 +77,10 @@ def cli() -> None:
 
 def main(args: list[str] | None = None) -> None:
     """Run the command line and exit; the one place that turns errors into an exit status."""
-    sys.exit(run(args))
+    status = run(args)
+    if status == EXIT_INTERRUPTED:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # another Ctrl-C must not turn the orderly end into a traceback
+    sys.exit(status)
 
 
 def run(args: list[str] | None = None) -> int:
@@ -83,6 +88,9 @@ def run(args: list[str] | None = None) -> int:
     from coordspec.errors import CoordspecError  # noqa: PLC0415 (keeps the order of imports: click first)
 
     words = sys.argv[1:] if args is None else args
+    if sys.stdout is None:
+        click.echo("error: standard output is closed", err=True)
+        return EXIT_USAGE
     try:
         with cli.make_context("coordspec", list(words)) as context:
             status: Any = cli.invoke(context)

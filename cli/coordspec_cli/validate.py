@@ -28,7 +28,7 @@ _LONG_BYTES: Final = 64 << 20  # below this a run is over before a progress bar 
 
 def _rule_names(_ctx: click.Context, _param: click.Parameter, words: Sequence[str]) -> frozenset[str]:
     try:
-        return rule_book().select([word for item in words for word in item.split(",")])
+        return rule_book().about("data").select([word for item in words for word in item.split(",")])
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
 
@@ -132,10 +132,10 @@ def command(
     looks = check_images or decode_images
     if image_root is not None and not looks:
         raise click.UsageError("--image-root does nothing without --check-images")
-    if not (rules := (select or frozenset(rule_book().by_name)) - ignore):
+    if not (rules := (select or frozenset(rule_book().about("data").by_name)) - ignore):
         raise click.UsageError("--select and --ignore leave no rule to check")
     files = expand_inputs(paths)
-    reports = chosen_reports(ctx, files)
+    reports = chosen_reports(ctx, [*files, *([str(baseline)] if baseline else [])])
     options = Options(
         space=CoordSpace(coord_space),
         strict=strict,
@@ -149,9 +149,9 @@ def command(
     with _progress(size) as progress:
         workers = jobs or (_cpus() if size > PART_BYTES or looks else 1)
         result = validate_files(files, options, Plan(workers, sample, seed, known, progress))
-    if write_baseline is not None:
-        return _write_baseline(write_baseline, result.counts, files)
     outcome = result.outcome
+    if write_baseline is not None and not outcome.unreadable:
+        return _write_baseline(write_baseline, result.counts, files)
     if statistics:
         notes = (*outcome.notes, "only counts were asked for (--statistics)")
         outcome = replace(outcome, issues=(), truncated=False, notes=notes)

@@ -64,6 +64,16 @@ class RuleBook:
 
     by_name: Mapping[str, Rule]
     families: Mapping[str, str]
+    subjects: Mapping[str, Collection[str]]
+
+    def about(self, subject: str) -> RuleBook:
+        """The part of the book on one subject: ``data`` or ``spec``."""
+        families = self.subjects[subject]
+        return RuleBook(
+            {name: rule for name, rule in self.by_name.items() if rule.family in families},
+            {family: text for family, text in self.families.items() if family in families},
+            {subject: families},
+        )
 
     def find(self, word: str) -> Rule | None:
         """The rule of that name or code, whatever the case of the letters."""
@@ -103,7 +113,7 @@ def rule_book() -> RuleBook:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     document = yaml.load(contract_bytes("rules.yaml"), Loader=loader)  # noqa: S506 (a safe loader either way)
     rules = [_rule(entry) for entry in document["rules"]]
-    return RuleBook({rule.name: rule for rule in rules}, dict(document["families"]))
+    return RuleBook({rule.name: rule for rule in rules}, document["families"], document["subjects"])
 
 
 def _rule(entry: Mapping[str, Any]) -> Rule:

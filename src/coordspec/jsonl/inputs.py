@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -18,8 +19,14 @@ def expand_inputs(words: Iterable[str]) -> list[str]:
     Raises:
         InputError: a word means nothing that exists, or a folder holds no such file.
     """
-    found = (path for word in words for path in _expand(word))
-    return list(dict.fromkeys(found))
+    found: dict[str, str] = {}
+    for word in words:
+        try:
+            for path in _expand(word):
+                found.setdefault(path if path == STDIN else os.path.abspath(path), path)  # noqa: PTH100 (keeps links)
+        except OSError as error:
+            raise InputError(word, error.strerror or str(error)) from error
+    return list(found.values())
 
 
 def _expand(word: str) -> list[str]:

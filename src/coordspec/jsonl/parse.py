@@ -90,8 +90,11 @@ def _scan(data: bytes) -> Parsed:
         start = len(data) - len(body) + error.start
         return Parsed(None, False, [*faults, Fault(Finding("invalid-utf8", (), values), start)])
     result = scan(text)
-    skipped = len(data) - len(body)
-    faults += [Fault(finding, skipped + len(text[:index].encode())) for finding, index in result.faults]
+    start, done = len(data) - len(body), 0
+    for finding, index in sorted(result.faults, key=lambda fault: fault[1]):
+        start += len(text[done:index].encode())
+        done = index
+        faults.append(Fault(finding, start))
     return Parsed(result.value, result.usable, faults)
 
 
@@ -131,7 +134,7 @@ def locate(data: bytes, targets: Collection[Target], *, repeats: bool = False) -
     return found
 
 
-def _descend(
+def _descend(  # noqa: PLR0917 (a recursion)
     data: bytes, index: int, targets: list[Target], depth: int, repeats: bool, found: dict[Target, int]
 ) -> None:
     """Place the targets at or inside of the value at ``index``, which is ``depth`` steps deep."""

@@ -69,7 +69,7 @@ def _open(path: str) -> AbstractContextManager[Any]:
 
 
 class _ZstdFile(AbstractContextManager["_ZstdFile"]):
-    """The decompressed bytes of a zstd file of one or more frames. Unlike zstandard's own readers it notices a missing end.
+    """The decompressed bytes of a zstd file of one or more frames. Unlike the readers of zstandard it notices a cut end.
 
     Input is taken in small pieces: a block of 128 KiB may come from four bytes, so a piece makes 32 MiB at the most.
     """
@@ -82,7 +82,7 @@ class _ZstdFile(AbstractContextManager["_ZstdFile"]):
         self._new_frame = zstandard.ZstdDecompressor().decompressobj
         self._frame = self._new_frame()
         self._started = True
-        self._input = Path(path).open("rb")
+        self._input = Path(path).open("rb")  # noqa: SIM115 (closed by __exit__)
         self._rest, self._ready, self._at = b"", b"", 0
 
     def __exit__(self, *_: object) -> None:
@@ -136,7 +136,11 @@ def read_blocks(stream: IO[bytes], max_line_bytes: int, offset: int = 0, size: i
             yield Block(held[:max_line_bytes], offset, overlong=length)
             left = None if left is None else left - (length - len(held)) - 1 - len(behind)
             offset += length + 1
-            held = behind
+            cut = behind.rfind(b"\n") + 1
+            if cut:
+                yield Block(behind[:cut], offset)
+                offset += cut
+            held = behind[cut:]
     if held:
         yield Block(held, offset)
 

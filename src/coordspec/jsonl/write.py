@@ -50,6 +50,8 @@ def refuse_output(path: Path, *, overwrite: bool, sources: Iterable[str] = ()) -
         raise InputError(str(path), "is being read; name another output")
     if path.is_dir():
         raise InputError(str(path), "is a folder; name a file")
+    if path.exists() and not path.is_file():
+        raise InputError(str(path), "is no regular file; name another output, or - or nothing for standard output")
     if path.exists() and not overwrite:
         raise InputError(str(path), "exists already; name another output, or pass --overwrite")
 

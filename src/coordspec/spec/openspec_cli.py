@@ -39,7 +39,7 @@ class Diagnostic(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Artifact(msgspec.Struct, frozen=True, rename="camel"):
-    """One artifact of a change, as its schema and the files give it. ``done`` says no more than that a file is there."""
+    """One artifact of a change. ``done`` says no more than that a file is there."""
 
     id: str
     output_path: str
@@ -217,7 +217,7 @@ class _Call:
     process: subprocess.Popen[bytes] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.out, self.err = (self.stack.enter_context(tempfile.TemporaryFile()) for _ in range(2))
+        self.out, self.err = (self.stack.enter_context(file()) for file in 2 * [tempfile.TemporaryFile])
         try:
             self.process = subprocess.Popen(  # noqa: S603 (a list of words, never a shell)
                 [self.tool, *self.arguments],

@@ -61,8 +61,9 @@ class Resolution:
     """Every scenario in the order of the specs, and every binding that belongs to none."""
 
     scenarios: tuple[Resolved, ...]
-    orphans: tuple[Orphan, ...]
-    faults: tuple[str, ...]
+    orphans: tuple[Orphan, ...] = ()
+    faults: tuple[str, ...] = ()
+    sites: tuple[Site, ...] = ()
 
 
 def resolve_tree(root: Path, bindings: Sequence[str | Path]) -> tuple[list[SpecDocument], Resolution]:
@@ -89,7 +90,8 @@ def resolve(documents: Sequence[SpecDocument], sources: Sources) -> Resolution:
     known = {resolved.key for resolved in scenarios}
     orphans = [site for key, found in sites.items() if key not in known for site in found]
     faults = [*sources.faults, *_doubled(harnesses)]
-    return Resolution(scenarios, tuple(Orphan(s.bound.capability, _orphan(s, documents)) for s in orphans), tuple(faults))
+    lost = tuple(Orphan(site.bound.capability, _orphan(site, documents)) for site in orphans)
+    return Resolution(scenarios, lost, tuple(faults), sources.sites)
 
 
 def fault_message(document: SpecDocument, index: int) -> str:
@@ -148,18 +150,18 @@ def _bind_block(resolved: Resolved, harnesses: Mapping[str, list[HarnessSite]]) 
     try:
         name = read_cases(block).harness
     except CasesError as error:
-        return replace(resolved, gap=f"{path}:{error.line}: {error.reason}")
+        return replace(resolved, gap=f"broken block: {path}:{error.line}: {error.reason}")
     if name not in harnesses:
         guess = did_you_mean(name, list(harnesses))
         reason = f'no harness is called {name!r}{guess}; put @harness("{name}") on the function that runs a case'
-        return replace(resolved, gap=f"{path}:{block.line}: {reason}")
+        return replace(resolved, gap=f"broken block: {path}:{block.line}: {reason}")
     return replace(resolved, harness=harnesses[name][0], binding=f"harness {name}")
 
 
 def _unbound(resolved: Resolved, said: str) -> str:
     capability, requirement, title = map(_quoted, resolved.key)
     call = f'@scenario({capability}, {requirement}, {title}, digest="{resolved.scenario.digest}")'
-    return f"{said} is bound to nothing; write a test that shows it, and decorate it with\n{call}"
+    return f"unbound: {said} is bound to nothing; write a test that shows it, and decorate it with\n{call}"
 
 
 def _quoted(text: str) -> str:
@@ -171,7 +173,7 @@ def _stale(resolved: Resolved) -> str:
     assert resolved.site is not None  # noqa: S101 (asked only of a binding that is stale)
     says = repr(resolved.site.bound.digest) if resolved.site.bound.digest else "nothing"
     return (
-        f"{resolved.place}: the scenario {resolved.scenario.title!r} is not what {resolved.site.place} was bound to: its "
+        f"stale: {resolved.place}: the scenario {resolved.scenario.title!r} is not what {resolved.site.place} was bound to: its "
         f"digest is {resolved.scenario.digest!r}, the binding says {says}. Read the scenario, make the test show what it "
         f"says now, then write digest=\"{resolved.scenario.digest}\", or run pytest with --update-digests"
     )

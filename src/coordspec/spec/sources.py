@@ -15,7 +15,8 @@ from coordspec.spec.document import shown_path
 
 DEFAULT_BINDINGS: Final = ("tests",)
 
-_HOMES: Final = ("coordspec.spec", "coordspec.spec.binding")
+_SCENARIO: Final = ("coordspec.spec.scenario", "coordspec.spec.binding.scenario")
+_HARNESS: Final = ("coordspec.spec.harness", "coordspec.spec.binding.harness")
 _SKIPPED: Final = frozenset({"__pycache__", "node_modules", "site-packages"})
 _FIELDS: Final = ("capability", "requirement", "scenario")
 
@@ -154,6 +155,9 @@ class _Reader:
     def _body(self, body: Sequence[ast.stmt], outer: tuple[str, ...]) -> None:
         for node in body:
             if isinstance(node, ast.ClassDef):
+                for decorator in node.decorator_list:
+                    if isinstance(decorator, ast.Call) and self._dotted(decorator.func) in [*_SCENARIO, *_HARNESS]:
+                        self._fault(decorator, node.name, "is a class; put the decorator on one of its functions")
                 self._body(node.body, (*outer, node.name))
             elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 for decorator in node.decorator_list:
@@ -165,9 +169,9 @@ class _Reader:
         if not isinstance(node, ast.Call):
             return
         name = self._dotted(node.func)
-        if name in [f"{home}.scenario" for home in _HOMES]:
+        if name in _SCENARIO:
             self._scenario(node, function)
-        elif name in [f"{home}.harness" for home in _HOMES]:
+        elif name in _HARNESS:
             self._harness(node, function)
 
     def _dotted(self, node: ast.expr) -> str | None:

@@ -14,8 +14,8 @@ _TICKED: Final = re.compile(r"\s*(?:[-*+]|\d{1,9}[.)])\s*\[\s*[xX]\s*\](?![(\[])
 def ticked_lines(text: str) -> list[int]:
     """Numbers of the lines, from 1, that hold a ticked task: ``- [x]``, ``* [X]``, ``1. [x]``, at any depth.
 
-    What stands in a fence that is closed is an example and no task. An unclosed fence hides nothing, nor does a comment:
-    openspec counts every line, and a gate must not be opened by a stray fence.
+    What stands in a fence that is closed is an example and no task. An unclosed fence hides nothing, nor does a
+    comment: openspec counts every line, and a gate must not be opened by a stray fence.
     """
     return [line.number for line in _live(scan(plain_lines(text))) if _TICKED.match(line.text)]
 

@@ -66,13 +66,13 @@ class Validator:
         self.summary.invalid += not self._errors.isdisjoint(names)
         counts, limit = self.summary.counts, self._options.max_listed
         if any(counts[name] < limit for name in names):
-            for located in locate_all(explained, line.data, line.number, line.offset):
-                if counts[located.finding.rule] < limit:
+            room = {name: limit - counts[name] for name in names}
+            for located in locate_all(explained.first(limit), line.data, line.number, line.offset):
+                if room[located.finding.rule] > 0:
+                    room[located.finding.rule] -= 1
                     self.summary.kept.append(located)
-                counts[located.finding.rule] += 1
-        else:
-            for name in names:
-                counts[name] += 1
+        for name in names:
+            counts[name] += 1
 
 
 def validate_block(block: Block, options: Options) -> Summary:

@@ -15,7 +15,8 @@ from coordspec.checks.paths import check_image_path
 from coordspec.errors import Pointer
 from coordspec.validate.options import ImageCheck
 
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
+# What Pillow's plugins raise on broken files: NotImplementedError is a RuntimeError, UnidentifiedImageError an OSError.
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error, Image.DecompressionBombError)
 _ORIENTATION, _SWAPPED = (
     0x0112,
     (5, 6, 7, 8),
@@ -34,9 +35,13 @@ def check_images(record: Any, check: ImageCheck) -> Iterator[Finding]:
 def _check_file(path: str, at: Pointer, said: tuple[object, object], check: ImageCheck) -> Iterator[Finding]:
     root = check.root or Path()
     file = root / path
-    if not file.is_file():
-        kind = " as a file" if file.exists() else ""
-        yield Finding("image-missing", at, {"value": shown(path), "under": f"{kind} under {root}"})
+    try:
+        if not file.is_file():
+            kind = " as a file" if file.exists() else ""
+            yield Finding("image-missing", at, {"value": shown(path), "under": f"{kind} under {root}"})
+            return
+    except OSError as error:  # a name that the file system cannot hold
+        yield Finding("image-missing", at, {"value": shown(path), "under": f" under {root}: {error.strerror}"})
         return
     try:
         stored, seen = image_size(file, decode=check.decode)
@@ -59,14 +64,15 @@ def image_size(file: Path, *, decode: bool = False) -> tuple[tuple[int, int], tu
     it is the one that a record has to state. With ``decode`` all pixels are read, which finds truncated files.
 
     Raises:
-        OSError, SyntaxError, ValueError, EOFError, struct.error, DecompressionBombError: the file is no sound image.
+        OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error, DecompressionBombError: no sound image.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of large images and odd metadata; neither makes them unreadable
         with Image.open(file) as image:
             if decode:
                 image.load()
-            turned = image.getexif().get(_ORIENTATION) in _SWAPPED
+            seen = decode or image.format != "PNG" or "exif" in image.info  # else Pillow decodes a PNG in search of it
+            turned = seen and image.getexif().get(_ORIENTATION) in _SWAPPED
             width, height = image.size
     return (width, height), (height, width) if turned else (width, height)
 

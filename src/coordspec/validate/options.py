@@ -36,7 +36,7 @@ class Options:
 
     space: CoordSpace = CoordSpace.NORM1000
     strict: bool = False
-    rules: frozenset[str] = field(default_factory=lambda: frozenset(rule_book().by_name))
+    rules: frozenset[str] = field(default_factory=lambda: frozenset(rule_book().about("data").by_name))
     max_line_bytes: int = MAX_LINE_BYTES
     max_listed: int = MAX_LISTED
     images: ImageCheck | None = None

@@ -18,12 +18,24 @@ class Explained(NamedTuple):
     """What is wrong with one line, the findings that the run asks for alone, in no order.
 
     ``faults`` are about its text and know their place; ``findings`` are about the value and get theirs from ``locate``.
-    ``boxes`` are counted for the whole-file checks.
+    ``boxes`` are counted for the whole-file checks; ``repeats`` says that some key of the line is repeated.
     """
 
     faults: list[Fault]
     findings: list[Finding]
     boxes: Boxes
+    repeats: bool = False
+
+    def first(self, count: int) -> Explained:
+        """The same line with at most ``count`` findings of each rule, in the order in which they were found."""
+        room = dict.fromkeys(self.rules(), count)
+
+        def has_room(name: str) -> bool:
+            room[name] -= 1
+            return room[name] >= 0
+
+        faults = [fault for fault in self.faults if has_room(fault.finding.rule)]
+        return self._replace(faults=faults, findings=[finding for finding in self.findings if has_room(finding.rule)])
 
     def rules(self) -> list[str]:
         """The name of the rule of every finding."""
@@ -59,6 +71,7 @@ def explain_reference(data: bytes, length: int, options: Options) -> Explained:
         [fault for fault in parsed.faults if fault.finding.rule in options.rules],
         [finding for finding in findings if finding.rule in options.rules],
         numeric_boxes(parsed.value),
+        any(fault.finding.rule == "duplicate-key" for fault in parsed.faults),
     )
 
 
@@ -72,9 +85,8 @@ def _check_value(value: Any, options: Options) -> Iterator[Finding]:
 
 def locate_all(explained: Explained, data: bytes, number: int, offset: int) -> list[Located]:
     """The findings of one line in the order of their places; ``offset`` is that of the line in its file."""
-    repeats = any(fault.finding.rule == "duplicate-key" for fault in explained.faults)
     targets = [Target(finding.at, finding.on_key) for finding in explained.findings]
-    starts = locate(data, targets, repeats=repeats)
+    starts = locate(data, targets, repeats=explained.repeats)
     places = [(fault.start, fault.finding) for fault in explained.faults]
     places += [(starts[target], finding) for target, finding in zip(targets, explained.findings, strict=True)]
     places.sort(key=lambda place: (place[0], place[1].rule))

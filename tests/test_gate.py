@@ -1,0 +1,223 @@
+"""A healthy tree passes; every kind of decay turns the gate red, by the finding that names it and by nothing else."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from conftest import Done
+from coordspec.contracts import rule
+from coordspec.findings.outcome import Outcome
+from coordspec.spec.gate import gate
+from openspec_trees import CHANGE, healthy_tree, openspec, run_tests, write
+
+SPEC = "openspec/specs/sums/spec.md"
+TESTS = "tests/test_sums.py"
+CHANGED = f"openspec/changes/{CHANGE}"
+
+
+@pytest.fixture(scope="module")
+def healthy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = healthy_tree(tmp_path_factory.mktemp("healthy"))
+    status, out = run_tests(root)
+    assert status == 0, out
+    return root
+
+
+@pytest.fixture
+def tree(healthy: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(healthy, tmp_path / "tree"))
+
+
+def replace(path: str, old: str, new: str) -> Callable[[Path], None]:
+    def change(root: Path) -> None:
+        text = (root / path).read_bytes().decode()
+        assert old in text
+        write(root / path, text.replace(old, new))
+
+    return change
+
+
+def delete(*paths: str) -> Callable[[Path], None]:
+    def change(root: Path) -> None:
+        for path in paths:
+            shutil.rmtree(root / path) if (root / path).is_dir() else (root / path).unlink()
+
+    return change
+
+
+def both(*changes: Callable[[Path], None]) -> Callable[[Path], None]:
+    return lambda root: [change(root) for change in changes] and None
+
+
+def own_findings(outcome: Outcome, root: Path) -> list[str]:
+    """``rule path:line`` of everything but lint, which has tests of its own."""
+    assert outcome.unreadable == ()
+    own = [issue for issue in outcome.issues if rule(issue.name).family == "GAT"]
+    return [f"{i.name} {str(i.place).removeprefix(f'{root}/')}" for i in own]
+
+
+def test_the_healthy_tree_passes(coordspec: Callable[..., Done], healthy: Path) -> None:
+    done = coordspec("gate", "--root", healthy, "--openspec", openspec())
+    assert (done.status, done.err) == (0, "")
+    assert done.out.splitlines() == [
+        "note: 1 spec and 1 change are the records of this report",
+        "note: openspec 1.13.2",
+        "note: 2 of 2 scenarios covered",
+        "✓ 2 records in 6 files are valid",
+    ]
+
+
+ONE, TWO = f"scenario-not-covered {SPEC}:11", f"scenario-not-covered {SPEC}:16"
+SKIP = "@pytest.mark.skip\n@scenario"
+MARKED = replace(TESTS, "import add\n", "import add\nimport pytest\n")
+
+# What decays, what the gate says while the tests have not been run again, and what it says when they have.
+DECAYS: dict[str, tuple[Callable[[Path], None], list[str], list[str]]] = {
+    "edited THEN": (replace(SPEC, "the sum is 3", "the sum is 4"), [ONE], [ONE]),
+    "edited GIVEN": (replace(SPEC, "numbers 1 and 2", "numbers 1 and 3"), [ONE], [ONE]),
+    "new scenario": (
+        replace(SPEC, "sum is 0\n", "sum is 0\n\n#### Scenario: Three\n- **WHEN** a\n- **THEN** b\n"),
+        [f"scenario-not-covered {SPEC}:20"],
+        [f"scenario-not-covered {SPEC}:20"],
+    ),
+    "renamed scenario": (
+        replace(SPEC, "Scenario: No number", "Scenario: Nothing"),
+        [TWO, f"binding-fault {TESTS}:12"],
+        [TWO, f"binding-fault {TESTS}:12"],
+    ),
+    "deleted test": (
+        replace(TESTS, (BOUND := '@scenario("sums", "Adding", "No number"'), "def unused(*_, **__): ...\n\n\n@unused("),
+        [TWO],
+        [TWO],
+    ),
+    "deleted tests": (delete(TESTS), [ONE, TWO], [ONE, TWO]),
+    "deleted spec": (
+        delete(SPEC),
+        [f"binding-fault {TESTS}:7", f"binding-fault {TESTS}:12"],
+        [f"binding-fault {TESTS}:7", f"binding-fault {TESTS}:12"],
+    ),
+    "skipped test": (both(MARKED, replace(TESTS, BOUND, f"@pytest.mark.skip\n{BOUND}")), [], [TWO]),
+    "expected failure": (
+        both(MARKED, replace(TESTS, BOUND, f"@pytest.mark.xfail\n{BOUND}"), replace(TESTS, "add() == 0", "add() == 1")),
+        [],
+        [TWO],
+    ),
+    "broken code": (replace("adder.py", "sum(numbers)", "sum(numbers) + 1"), [], [ONE, TWO]),
+    "code that cannot be imported": (replace("adder.py", "def add", "def ad"), [], [ONE, TWO]),
+}
+
+
+@pytest.mark.parametrize("decay", DECAYS)
+def test_decay_of_specs_and_tests(decay: str, tree: Path) -> None:
+    change, before, after = DECAYS[decay]
+    change(tree)
+    assert own_findings(gate(tree, openspec()), tree) == before
+    status, out = run_tests(tree)
+    assert status in ((0,) if "expected" in decay or "skipped" in decay else (1, 2)), out
+    assert own_findings(gate(tree, openspec()), tree) == after
+
+
+ARTIFACTS: dict[str, tuple[Callable[[Path], None], list[str]]] = {
+    "deleted openspec": (delete("openspec"), ["no-openspec-root "]),
+    "deleted outcomes": (delete(".coordspec"), ["tests-not-run .coordspec/outcomes.json"]),
+    "missing artifact": (
+        delete(f"{CHANGED}/design.md"),
+        [f"missing-artifact {CHANGED}/design.md", f"artifact-out-of-order {CHANGED}/tasks.md"],
+    ),
+    "blocked artifact": (
+        delete(f"{CHANGED}/design.md", f"{CHANGED}/tasks.md"),
+        [f"missing-artifact {CHANGED}/design.md", f"blocked-artifact {CHANGED}/tasks.md"],
+    ),
+    "ticked task": (
+        both(delete(f"{CHANGED}/design.md"), replace(f"{CHANGED}/tasks.md", "- [ ] 1.2", "- [x] 1.2")),
+        [
+            f"missing-artifact {CHANGED}/design.md",
+            f"artifact-out-of-order {CHANGED}/tasks.md",
+            f"task-ticked-early {CHANGED}/tasks.md:4",
+        ],
+    ),
+    "artifact of no bytes": (
+        lambda root: write(root / CHANGED / "design.md", "") and None,
+        [f"blank-artifact {CHANGED}/design.md", f"artifact-out-of-order {CHANGED}/tasks.md"],
+    ),
+    "unknown schema": (
+        replace(f"{CHANGED}/.openspec.yaml", "spec-driven", "test-driven"),
+        [f"change-not-loaded {CHANGED}/.openspec.yaml"],
+    ),
+    "requirement without SHALL": (
+        replace(f"{CHANGED}/specs/sums/spec.md", "SHALL", "can"),
+        [f"openspec-validate {CHANGED}/specs/sums/spec.md"],
+    ),
+    # no decay at all
+    "ticked in order": (replace(f"{CHANGED}/tasks.md", "- [ ]", "- [x]"), []),
+    "archived": (lambda root: (root / CHANGED).rename(_parent(root / "openspec/changes/archive/x")) and None, []),
+    "other line ends": (replace(SPEC, "\n", "\r\n"), []),
+}
+
+
+def _parent(path: Path) -> Path:
+    path.parent.mkdir(parents=True)
+    return path
+
+
+@pytest.mark.parametrize("decay", ARTIFACTS)
+def test_decay_of_changes(decay: str, tree: Path) -> None:
+    change, findings = ARTIFACTS[decay]
+    change(tree)
+    found = own_findings(gate(tree, openspec()), tree)
+    assert [text.replace(str(tree), "") for text in found] == findings
+
+
+WORDS = {
+    "edited THEN": "sums: Adding: the scenario Two numbers is not covered: the scenario was edited after "
+    "tests/test_sums.py::test_two_numbers was bound to it",
+    "new scenario": "sums: Adding: the scenario Three is not covered: nothing is bound to it",
+    "broken code": "sums: Adding: the scenario Two numbers is not covered: tests/test_sums.py::test_two_numbers ended "
+    "as failed",
+    "skipped test": "sums: Adding: the scenario No number is not covered: tests/test_sums.py::test_no_number ended as "
+    "skipped",
+}
+
+
+@pytest.mark.parametrize("decay", WORDS)
+def test_words(decay: str, tree: Path) -> None:
+    DECAYS[decay][0](tree)
+    if DECAYS[decay][1] == []:
+        run_tests(tree)
+    assert WORDS[decay] in [issue.message for issue in gate(tree, openspec()).issues]
+
+
+def test_everything_at_once_is_one_run(coordspec: Callable[..., Done], tree: Path) -> None:
+    for change in (
+        DECAYS["edited THEN"][0],
+        ARTIFACTS["missing artifact"][0],
+        ARTIFACTS["requirement without SHALL"][0],
+    ):
+        change(tree)
+    done = coordspec("gate", "--root", tree, "--openspec", openspec(), "--format", "json")
+    report = json.loads(done.out)
+    assert done.status == 1
+    assert report["summary"]["by_rule"] == {
+        "missing-artifact": 1,
+        "artifact-out-of-order": 1,
+        "openspec-validate": 1,
+        "scenario-not-covered": 1,
+    }
+    assert (report["summary"]["records"], report["summary"]["invalid"]) == (2, 2)
+    assert "1 of 2 scenarios covered" in report["notes"]
+
+
+def test_outcomes_that_are_something_else_are_no_pass(tree: Path) -> None:
+    write(tree / ".coordspec/outcomes.json", "{")
+    [error] = gate(tree, openspec()).unreadable
+    assert error.subject == str(tree / ".coordspec/outcomes.json")
+
+
+def test_a_file_that_cannot_be_read_is_no_pass(tree: Path) -> None:
+    write(tree / SPEC, b"# sums \xff\n")
+    assert {error.subject for error in gate(tree, openspec()).unreadable} == {str(tree / SPEC)}
