@@ -353,7 +353,7 @@ WRONG_CHOICES = [
     (["--select", "qqqq"], "no rule is called 'qqqq'"),
     (["--select", "GEO,"], "no rule is called ''"),
     (["--select", "GEO", "--ignore", "GEO"], "--select and --ignore leave no rule to check"),
-    (["--ignore", ",".join(rule_book().families)], "--select and --ignore leave no rule to check"),
+    (["--ignore", ",".join(rule_book().about("data").families)], "--select and --ignore leave no rule to check"),
 ]
 
 

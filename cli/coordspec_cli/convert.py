@@ -16,6 +16,7 @@ from coordspec.convert import CONVERTERS, ConvertOptions, Counts
 from coordspec.convert.options import Crowd, Duplicates, Geometry, Multipart, Order, OutOfFrame
 from coordspec.jsonl.output import STDOUT, open_output
 from coordspec.record import CoordForm
+from coordspec_cli.options import output_options
 
 F = TypeVar("F", bound=Callable[..., Any])
 _DEFAULTS = {f.name: f.default for f in fields(ConvertOptions)}
@@ -55,10 +56,7 @@ def _formats() -> str:
 @click.command(epilog=f"Formats: {_formats()}. Every option is explained in docs/data/CONVERT.md.")
 @click.argument("name", metavar="FORMAT", type=click.Choice(list(CONVERTERS)))
 @click.argument("source", metavar="SRC")
-@click.option(
-    "-o", "--output", "out", metavar="OUT", required=True, help="File to write (.jsonl, .gz, .zst); - is stdout."
-)
-@click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")
+@output_options
 @_setting("geometry", Geometry, "Write boxes or outlines.")
 @choice_option("--coords", kind=CoordForm, text="Write bins as integers or as coord tokens.", default=CoordForm.INT)
 @_setting("order", Order, "Order of objects: top to bottom then left to right, as in SRC, or largest first.")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from coordspec.contracts import rule
 from coordspec.convert.coords import CoordKind, recode_lines
 from coordspec.errors import ContractError
 from coordspec.jsonl.output import STDOUT, open_output
 from coordspec_cli.convert import choice_option
+from coordspec_cli.options import max_line_bytes_option, output_options
 
 _PIXEL_SIGNS = ("coord-range", "coord-type")
 _FROM_HELP = "The form of the coordinates in IN. Only pixel has to be said; integers and tokens tell themselves apart."
@@ -18,17 +18,8 @@ _FROM_HELP = "The form of the coordinates in IN. Only pixel has to be said; inte
 @click.argument("source", metavar="IN")
 @choice_option("--from", "from_", kind=CoordKind, text=_FROM_HELP)
 @choice_option("--to", kind=CoordKind, text="The form of the coordinates in OUT.", required=True)
-@click.option(
-    "-o", "--output", "out", metavar="OUT", required=True, help="File to write (.jsonl, .gz, .zst); - is stdout."
-)
-@click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")
-@click.option(
-    "--max-line-bytes",
-    type=click.IntRange(min=1),
-    default=rule("too-long").params["max_line_bytes"],
-    show_default=True,
-    help="Longest line that is read.",
-)
+@output_options
+@max_line_bytes_option("a longer one stops the command.")
 def command(
     *, source: str, from_: CoordKind | None, to: CoordKind, out: str, overwrite: bool, max_line_bytes: int
 ) -> None:

@@ -8,32 +8,23 @@ from collections.abc import Iterator
 import click
 
 from coordspec.checks.finding import CoordSpace
-from coordspec.contracts import rule
 from coordspec.errors import Severity
 from coordspec.findings.visible import encodable, plural, shown
 from coordspec.jsonl.output import STDOUT, open_output
 from coordspec.repair.files import RepairReport, repair_file
 from coordspec.repair.lines import RepairOptions
 from coordspec_cli.main import EXIT_CLEAN, EXIT_FINDINGS
+from coordspec_cli.options import coord_space_option, max_line_bytes_option, output_options
 from coordspec_cli.tables import show, titled
 
 
 @click.command("fix", epilog="Every repair is explained in docs/data/FIX.md.")
 @click.argument("source", metavar="IN")
-@click.option(
-    "-o", "--output", "out", metavar="OUT", required=True, help="File to write (.jsonl, .gz, .zst); - is stdout."
-)
-@click.option("--overwrite", is_flag=True, help="Replace OUT if it exists. IN itself is never replaced.")
+@output_options
 @click.option(
     "--unsafe", is_flag=True, help="Also put the corners of inverted boxes in order; wrong if they are x, y, w, h."
 )
-@click.option(
-    "--coord-space",
-    type=click.Choice([space.value for space in CoordSpace]),
-    default=CoordSpace.NORM1000.value,
-    show_default=True,
-    help="What the coordinates are, for counting what is left; repairs are the same in both.",
-)
+@coord_space_option("What the coordinates are, for counting what is left; repairs are the same in both.")
 @click.option(
     "--format",
     "form",
@@ -42,13 +33,7 @@ from coordspec_cli.tables import show, titled
     show_default=True,
     help="The report: a table on stderr, or JSON on stdout (keys: docs/data/FIX.md).",
 )
-@click.option(
-    "--max-line-bytes",
-    type=click.IntRange(min=1),
-    default=rule("too-long").params["max_line_bytes"],
-    show_default=True,
-    help="Longest line that is read; a longer one stops the command.",
-)
+@max_line_bytes_option("a longer one stops the command.")
 def command(
     *, source: str, out: str, overwrite: bool, unsafe: bool, coord_space: str, form: str, max_line_bytes: int
 ) -> int:

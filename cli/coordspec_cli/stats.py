@@ -10,11 +10,11 @@ import click
 from rich.table import Table
 
 from coordspec.checks.finding import CoordSpace
-from coordspec.contracts import rule
 from coordspec.findings.visible import encodable, plural, shown
 from coordspec.jsonl.inputs import expand_inputs
 from coordspec.stats import collect
 from coordspec_cli.main import EXIT_CLEAN, EXIT_FINDINGS
+from coordspec_cli.options import coord_space_option, max_line_bytes_option
 from coordspec_cli.tables import Titled, show, titled
 
 _BAR: Final = 30
@@ -31,20 +31,8 @@ _NAMED: Final = 3
     show_default=True,
     help="Tables, or one JSON object; its keys are explained in docs/data/STATS.md.",
 )
-@click.option(
-    "--coord-space",
-    type=click.Choice([space.value for space in CoordSpace]),
-    default=CoordSpace.NORM1000.value,
-    show_default=True,
-    help="Read coordinates as bins or coord tokens, or as pixels.",
-)
-@click.option(
-    "--max-line-bytes",
-    type=click.IntRange(min=1),
-    default=rule("too-long").params["max_line_bytes"],
-    show_default=True,
-    help="Longest line that is read.",
-)
+@coord_space_option("Read coordinates as bins or coord tokens, or as pixels.")
+@max_line_bytes_option("a longer one is not usable.")
 def command(files: tuple[str, ...], form: str, coord_space: str, max_line_bytes: int) -> int:
     """Count records, objects, geometries, descriptions and box sizes.
 

@@ -21,6 +21,7 @@ from coordspec.validate.baseline import baseline_text, read_baseline
 from coordspec.validate.options import MAX_LINE_BYTES, MAX_LISTED, ImageCheck, Options
 from coordspec.validate.run import PART_BYTES, Plan, input_bytes, validate_files
 from coordspec_cli.main import EXIT_CLEAN
+from coordspec_cli.options import coord_space_option
 from coordspec_cli.reporting import ReportingCommand, chosen_reports, emit, report_options
 
 _LONG_BYTES: Final = 64 << 20  # below this a run is over before a progress bar could be read
@@ -39,13 +40,7 @@ def _cpus() -> int:
 
 @click.command("validate", cls=ReportingCommand)
 @click.argument("paths", nargs=-1, required=True, metavar="PATHS...")
-@click.option(
-    "--coord-space",
-    type=click.Choice([space.value for space in CoordSpace]),
-    default=CoordSpace.NORM1000.value,
-    show_default=True,
-    help="What coordinates are: bins 0..999, or pixels within width and height (intermediate files).",
-)
+@coord_space_option("What coordinates are: bins 0..999, or pixels within width and height (intermediate files).")
 @click.option("--strict", is_flag=True, help="Take every warning as an error.")
 @click.option(
     "--select",

@@ -69,7 +69,7 @@ def _open(path: str) -> AbstractContextManager[Any]:
 
 
 class _ZstdFile(AbstractContextManager["_ZstdFile"]):
-    """The decompressed bytes of a zstd file of one or more frames. Unlike the readers of zstandard it notices a cut end.
+    """The decompressed bytes of a zstd file of one or more frames. Unlike zstandard's readers it notices a cut end.
 
     Input is taken in small pieces: a block of 128 KiB may come from four bytes, so a piece makes 32 MiB at the most.
     """
@@ -88,13 +88,15 @@ class _ZstdFile(AbstractContextManager["_ZstdFile"]):
     def __exit__(self, *_: object) -> None:
         self._input.close()
 
-    def read(self, size: int) -> bytes:
-        """At most ``size`` bytes; none only at the end.
+    def read(self, size: int = -1) -> bytes:
+        """At most ``size`` bytes, or all; none only at the end.
 
         Raises:
             EOFError: the file ends inside of a frame.
             zstandard.ZstdError: the data is not zstd.
         """
+        if size < 0:
+            return b"".join(iter(lambda: self.read(BLOCK_BYTES), b""))
         while self._at == len(self._ready):
             piece = self._rest or self._input.read(self._PIECE)
             if not piece:

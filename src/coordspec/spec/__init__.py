@@ -1,4 +1,4 @@
-"""OpenSpec scenarios as tests: the parser, bindings, the pytest plugin, coverage and lint. Needs no pytest to import."""
+"""OpenSpec scenarios as tests: the parser, bindings, the pytest plugin, coverage, lint. Needs no pytest to import."""
 
 from coordspec.spec.binding import harness, scenario
 

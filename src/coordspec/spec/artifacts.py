@@ -15,6 +15,7 @@ from pathlib import Path
 from coordspec.contracts import rule
 from coordspec.errors import InputError, Issue, Place
 from coordspec.spec.document import CHANGES
+from coordspec.spec.lint import is_blank
 from coordspec.spec.openspec_cli import Artifact, Change
 from coordspec.spec.tasks import ticked_lines
 
@@ -51,8 +52,8 @@ class ChangeFiles:
 
     @cached_property
     def blank(self) -> frozenset[Path]:
-        """Files with nothing in them but white space or a byte order mark."""
-        return frozenset(path for path in self.all_files if not text_of(path).strip())
+        """Files that say nothing: no bytes, white space, or a template that nobody filled in."""
+        return frozenset(path for path in self.all_files if is_blank(text_of(path), path.suffix))
 
     def complete(self, artifact_id: str) -> bool:
         artifact = self.artifacts[artifact_id]

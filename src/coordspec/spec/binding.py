@@ -1,5 +1,8 @@
-"""What test code says about scenarios: ``@scenario`` binds a function to one, ``@harness`` names a function that runs
-the tables of many. Both leave the function as it is, and need no pytest."""
+"""What test code says about scenarios.
+
+``@scenario`` binds a function to one, ``@harness`` names a function that runs the tables of many. Both leave the
+function as it is, and need no pytest.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +27,8 @@ class Bound(NamedTuple):
 def scenario(capability: str, requirement: str, title: str, /, *, digest: str) -> Callable[[F], F]:
     """Bind a test function to a scenario of ``openspec/specs/<capability>/spec.md``.
 
-    The four arguments are string literals, since coverage and ``--update-digests`` read them from the source. A function
-    that shows several scenarios carries the decorator several times.
+    The four arguments are string literals, since coverage and ``--update-digests`` read them from the source. A
+    function that shows several scenarios carries the decorator several times.
     """
     bound = Bound(capability, requirement, title, digest)
 

@@ -89,14 +89,15 @@ def _load(block: Block) -> object:
 class _Loader(yaml.SafeLoader):
     """YAML as its 1.2 core schema reads it: ``on`` is a word, ``1e-6`` a number, and a key stands once."""
 
-    yaml_implicit_resolvers: Any = {}
+    yaml_implicit_resolvers: Any = {}  # noqa: RUF012 (declared by the base class, and filled below)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[object] = set()
         for key, _ in node.value:
             name = (key.tag, key.value) if isinstance(key, yaml.ScalarNode) else None
             if name is not None and name in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key.value!r} stands twice", key.start_mark)
+                problem = f"the key {key.value!r} stands twice"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
             seen.add(name)
         return super().construct_mapping(node, deep)
 

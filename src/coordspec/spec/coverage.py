@@ -71,9 +71,7 @@ def coverage(root: Path, outcomes: Path, bindings: Sequence[str | Path] | None =
 
 
 def _row(resolved: Resolved, ran: Ran | None) -> Row:
-    return Row(
-        *resolved.key, resolved.document.path, resolved.scenario.line, resolved.binding, _outcome(resolved, ran)
-    )
+    return Row(*resolved.key, resolved.document.path, resolved.scenario.line, resolved.binding, _outcome(resolved, ran))
 
 
 def _outcome(resolved: Resolved, ran: Ran | None) -> str | None:

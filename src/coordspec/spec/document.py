@@ -92,8 +92,11 @@ def spec_files(root: Path) -> list[Path]:
 
 
 def specs_below(folder: Path) -> list[Path]:
-    """Every ``spec.md`` in a capability folder below, by capability; as OpenSpec, folders with a leading dot and links
-    to folders are left out, and so is a ``spec.md`` that lies in no folder of its own."""
+    """Every ``spec.md`` in a capability folder below, by capability.
+
+    As in OpenSpec, folders with a leading dot and links to folders are left out, and so is a ``spec.md`` that lies in
+    no folder of its own.
+    """
     found: list[Path] = []
     for where, folders, files in os.walk(folder, onerror=_unreadable):
         folders[:] = [name for name in folders if not name.startswith(".")]
@@ -133,7 +136,7 @@ def read_text(path: Path, root: Path) -> str:
 
 
 def read_spec(path: Path, root: Path) -> SpecDocument:
-    """The spec in a file below ``root``, the folder that holds ``openspec/``. Raises InputError as ``read_text`` does."""
+    """The spec in a file below ``root``, the folder that holds ``openspec/``. Raises as ``read_text`` does."""
     parts = path.parent.relative_to(root).parts if path.is_relative_to(root) else path.parent.parts
     capability = "/".join(parts[len(parts) - parts[::-1].index("specs") :] if "specs" in parts else parts[-1:])
     if path.is_relative_to(root / SPECS):
@@ -179,7 +182,7 @@ def _requirements(headings: Sequence[Heading], scanned: Scan) -> Iterator[Requir
             section = heading.title
         if heading.level != REQUIREMENT_LEVEL or (heading.label != "requirement" and not _in_requirements(section)):
             continue
-        inner = [h for h in _inside(headings, index)]
+        inner = list(_inside(headings, index))
         stop = next((h.line for h in headings[index + 1 :]), end)
         yield Requirement(
             heading.title,

@@ -57,7 +57,7 @@ def gate(root: Path, openspec: Path | None = None, timeout_s: float = TIMEOUT_S)
                 _check_answers(run, answers)
     if reason is None:
         run.add(_nothing_specified(root))
-        run.add(_lint(root))
+        run.add(_lint(run))
         run.add(_covered(run))
     else:
         run.issues.append(
@@ -160,9 +160,14 @@ def _place(root: Path, item: Item, said: str) -> tuple[Path, str]:
 # ---------------------------------------------------------------- lint and coverage
 
 
-def _lint(root: Path) -> Iterator[Issue]:
-    for issue in lint_tree(root):
-        yield replace(issue, place=replace(issue.place, path=_from_here(root, issue.place.path)))
+def _lint(run: _Run) -> Iterator[Issue]:
+    blank = {
+        issue.place.path for issue in run.issues if issue.name == "blank-artifact"
+    }  # said already, with more in it
+    for issue in lint_tree(run.root):
+        path = _from_here(run.root, issue.place.path)
+        if issue.name != "empty-artifact" or path not in blank:
+            yield replace(issue, place=replace(issue.place, path=path))
 
 
 def _from_here(root: Path, path: str) -> str:

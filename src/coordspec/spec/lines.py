@@ -1,4 +1,4 @@
-"""Which lines of a Markdown text are prose, which are fenced code and which are comment; one scanner for all readers."""
+"""Which lines of a Markdown text are prose, which are fenced code and which are comment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What OpenSpec lets through: texts that it reads in another way than a person does, and scenarios that promise nothing."""
+"""What OpenSpec lets through: texts that it reads in another way than a person does, scenarios that promise nothing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ from coordspec.spec.document import (
     parse_spec,
     read_text,
     shown_path,
-    specs_below,
 )
 from coordspec.spec.lines import Kind
 
@@ -83,7 +82,8 @@ def _open_changes(root: Path) -> list[Path]:
 def is_blank(text: str, suffix: str) -> bool:
     """Whether a file says nothing: no text, or only comments and headings, as a template that nobody filled in."""
     if suffix != ".md":
-        return not any(line.strip() and not line.lstrip().startswith("#") for line in text.removeprefix("\ufeff").split("\n"))
+        lines = map(str.strip, text.removeprefix("\ufeff").splitlines())
+        return all(not line or line.startswith("#") for line in lines)
     document = parse_spec(text, "", "")
     headings = {heading.line for heading in document.headings}
     return not any(
@@ -125,7 +125,7 @@ def lint_main(document: SpecDocument) -> Iterator[Issue]:
             yield from _lint_requirement(document, requirement)
         else:
             yield _at(document, "misplaced-requirement", requirement.line, _misplaced(requirement, "## Requirements"))
-    yield from _duplicates(document, [r for r in document.requirements])
+    yield from _duplicates(document, document.requirements)
     yield from _labels(document)
 
 
@@ -190,7 +190,8 @@ def _lint_scenario(document: SpecDocument, scenario: Scenario) -> Iterator[Issue
         if "coordspec" not in block.info.lower():
             continue
         if block.info != INFO:
-            yield _at(document, "broken-block", block.line, {"reason": f"its info string is {block.info!r}, not {INFO!r}"})
+            reason = f"its info string is {block.info!r}, not {INFO!r}"
+            yield _at(document, "broken-block", block.line, {"reason": reason})
             continue
         try:
             read_cases(block)
@@ -257,9 +258,7 @@ def _against_main(document: SpecDocument, main: SpecDocument | None) -> Iterator
                 yield _at(document, "scenario-loss", requirement.line, lost)
 
 
-def _unknown(
-    document: SpecDocument, operation: str, title: str, before: dict[str, Requirement]
-) -> dict[str, object]:
+def _unknown(document: SpecDocument, operation: str, title: str, before: dict[str, Requirement]) -> dict[str, object]:
     main = f"{SPECS.as_posix()}/{document.capability}/spec.md"
     return {"operation": operation, "title": title, "main": main, "guess": did_you_mean(title, list(before))}
 

@@ -47,7 +47,9 @@ class Modules:
         self._collect(site.path, near)
         bound = self.kept.get((site.path, site.function))
         if bound is None:
-            raise UnusableError(f"{site.place}: pytest finds no such test there; is another thing of that name below it?")
+            raise UnusableError(
+                f"{site.place}: pytest finds no such test; does the file give its name to something else?"
+            )
         found = self._make(bound)
         if not found:
             raise UnusableError(f"{site.place}: pytest takes it for no test; call it test_{bound.name}")
@@ -90,13 +92,14 @@ class Modules:
 
 def _module(path: Path, near: pytest.Collector) -> pytest.Module:
     """The node of a module, found from the nearest folder that it and ``near`` are both in."""
-    folders = [node for node in near.listchain() if isinstance(node, pytest.Directory) and path.is_relative_to(node.path)]
+    above = [node for node in near.listchain() if isinstance(node, pytest.Directory)]
+    folders = [node for node in above if path.is_relative_to(node.path)]
     if not folders:
         raise UnusableError("lies outside the folder that pytest collects from; move it below the rootdir")
     node: pytest.Collector = folders[-1]
     for part in path.relative_to(node.path).parts:
         node = _child(node, node.path / part)
-    assert isinstance(node, pytest.Module)  # noqa: S101 (what _child gives for a file)
+    assert isinstance(node, pytest.Module)
     return node
 
 
@@ -125,7 +128,7 @@ def _collected(node: pytest.Collector) -> Sequence[pytest.Item | pytest.Collecto
 
 
 def _collect_all(node: pytest.Collector, path: str) -> None:
-    """Go through a module and its classes; with --lf pytest passes over modules, and they are gone through all the same."""
+    """Go through a module and its classes; also where pytest passes over modules, with --lf."""
     children = _collected(node)
     if not children and node.config.getoption("lf", False):
         call = pytest.CallInfo.from_call(lambda: list(node.collect()), "collect")

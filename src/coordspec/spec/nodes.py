@@ -55,7 +55,7 @@ class RequirementNode(pytest.Collector):
         self.scenarios = scenarios
 
     def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
-        assert isinstance(self.parent, SpecFile)  # noqa: S101
+        assert isinstance(self.parent, SpecFile)
         for resolved in self.scenarios:
             name = node_name(resolved.scenario.title)
             if resolved.conflict:
@@ -107,7 +107,8 @@ class ScenarioItem(pytest.Item):
             elif resolved.harness is not None:
                 self.harness = self.specs.modules.harness(resolved.harness, self.parent)  # type: ignore[arg-type]
         except UnusableError as error:
-            self.problem = f"unusable: {resolved.place}: the scenario {resolved.scenario.title!r} cannot be run: {error}"
+            said = f"{resolved.place}: the scenario {resolved.scenario.title!r}"
+            self.problem = f"unusable: {said} cannot be run: {error}"
 
     def _copy_marks(self, inner: pytest.Function) -> None:
         self.copied = list(inner.iter_markers())
@@ -149,17 +150,16 @@ class ScenarioItem(pytest.Item):
 
     @property
     def specs_place(self) -> str:
-        assert self.resolved.harness is not None  # noqa: S101
+        assert self.resolved.harness is not None
         return self.resolved.harness.place
 
     def _shown(self, excinfo: pytest.ExceptionInfo[BaseException]) -> str:
         """The failure from the harness on; pytest's own frames are of no use."""
-        assert self.harness is not None  # noqa: S101
+        assert self.harness is not None
         file = Path(self.harness.__code__.co_filename) if hasattr(self.harness, "__code__") else None
         own = excinfo.traceback.cut(path=file) if file is not None else excinfo.traceback
         excinfo.traceback = own
-        style = "long" if self.config.option.tbstyle in ("auto", "long") else "short"
-        return str(excinfo.getrepr(style=style, chain=False))
+        return str(excinfo.getrepr(style="short", chain=False))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         if isinstance(excinfo.value, GapError | CasesFailedError):

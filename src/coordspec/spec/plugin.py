@@ -33,7 +33,7 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = str(config.getini("coordspec_specs"))
     if not folder:
         if config.getoption("update_digests"):
-            raise pytest.UsageError("--update-digests needs `coordspec_specs = openspec/specs` in pytest's configuration")
+            raise pytest.UsageError("--update-digests needs coordspec_specs = openspec/specs in pytest's configuration")
         return
     from coordspec.spec.session import SpecSession  # noqa: PLC0415 (costs nothing where the plugin is off)
 
@@ -59,7 +59,7 @@ def _bindings(config: pytest.Config) -> list[Path]:
     paths = [_base(config) / name for name in named or ["tests"]]
     for path in paths if named else ():
         if not path.exists():
-            raise pytest.UsageError(f"coordspec_bindings names {path.name!r}, and there is nothing of the name in {path.parent}")
+            raise pytest.UsageError(f"coordspec_bindings names {path}, which is not there")
     return [path for path in paths if path.exists()]
 
 

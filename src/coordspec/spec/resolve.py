@@ -84,9 +84,7 @@ def resolve(documents: Sequence[SpecDocument], sources: Sources) -> Resolution:
     harnesses: dict[str, list[HarnessSite]] = defaultdict(list)
     for item in sources.harnesses:
         harnesses[item.name].append(item)
-    scenarios = tuple(
-        resolved for document in documents for resolved in _of_document(document, sites, harnesses)
-    )
+    scenarios = tuple(resolved for document in documents for resolved in _of_document(document, sites, harnesses))
     known = {resolved.key for resolved in scenarios}
     orphans = [site for key, found in sites.items() if key not in known for site in found]
     faults = [*sources.faults, *_doubled(harnesses)]
@@ -170,17 +168,18 @@ def _quoted(text: str) -> str:
 
 
 def _stale(resolved: Resolved) -> str:
-    assert resolved.site is not None  # noqa: S101 (asked only of a binding that is stale)
+    assert resolved.site is not None
     says = repr(resolved.site.bound.digest) if resolved.site.bound.digest else "nothing"
+    digest = resolved.scenario.digest
     return (
-        f"stale: {resolved.place}: the scenario {resolved.scenario.title!r} is not what {resolved.site.place} was bound to: its "
-        f"digest is {resolved.scenario.digest!r}, the binding says {says}. Read the scenario, make the test show what it "
-        f"says now, then write digest=\"{resolved.scenario.digest}\", or run pytest with --update-digests"
+        f"stale: {resolved.place}: the scenario {resolved.scenario.title!r} is not what {resolved.site.place} was "
+        f"bound to: its digest is {digest!r}, the binding says {says}. Read the scenario, make the test show what it "
+        f'says now, then write digest="{digest}", or run pytest with --update-digests'
     )
 
 
 def _orphan(site: Site, documents: Sequence[SpecDocument]) -> str:
-    """What a binding misses: the capability, the requirement in it, or the scenario in that; and what is close to it."""
+    """What a binding misses: the capability, the requirement in it, or the scenario in that; and what is close."""
     capability, requirement, title, _ = site.bound
     document = next((d for d in documents if d.capability == capability), None)
     if document is None:
@@ -190,10 +189,12 @@ def _orphan(site: Site, documents: Sequence[SpecDocument]) -> str:
     found = [r for r in document.requirements if r.title == requirement]
     if not found:
         guess = did_you_mean(requirement, [r.title for r in document.requirements])
-        return f"{site.place}: is bound to the requirement {requirement!r}, which {document.path} lacks{guess}; {_REMEDY}"
+        what = f"the requirement {requirement!r}, which {document.path} lacks{guess}"
+        return f"{site.place}: is bound to {what}; {_REMEDY}"
     titles = [s.title for r in found for s in r.scenarios]
     where = f"{document.path}:{found[0].line} ({requirement!r})"
-    return f"{site.place}: is bound to the scenario {title!r}, which {where} lacks{did_you_mean(title, titles)}; {_REMEDY}"
+    guess = did_you_mean(title, titles)
+    return f"{site.place}: is bound to the scenario {title!r}, which {where} lacks{guess}; {_REMEDY}"
 
 
 _REMEDY = "correct the binding, or delete it"

@@ -1,8 +1,7 @@
-"""The state and the hooks of one pytest run whose scenarios are tests. Imported by the plugin, and only where it is on."""
+"""The state and the hooks of one pytest run whose scenarios are tests. Imported only where the plugin is on."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -161,7 +160,8 @@ class SpecSession:
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
         self.running = item
         try:
-            runtestprotocol(item.runner(), nextitem=nextitem.runner() if isinstance(nextitem, ScenarioItem) else nextitem)
+            following = nextitem.runner() if isinstance(nextitem, ScenarioItem) else nextitem
+            runtestprotocol(item.runner(), nextitem=following)
         finally:
             self.running = None
         item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)

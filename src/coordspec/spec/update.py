@@ -38,14 +38,14 @@ def update_digests(root: Path, digests: Iterable[tuple[Site, str]]) -> list[str]
 def _replaced(content: bytes, site: Site, digest: str) -> bytes:
     lines = content.splitlines(keepends=True)
     literal = site.literal
-    head = b"".join(lines[: literal.line - 1]) + lines[literal.line - 1][: literal.start] if lines[literal.line - 1 :] else content
-    tail_at = len(b"".join(lines[: literal.end_line - 1])) + literal.end
-    old = content[len(head) : tail_at].decode("utf-8", "replace")
+    start = len(b"".join(lines[: literal.line - 1])) + literal.start
+    end = len(b"".join(lines[: literal.end_line - 1])) + literal.end
+    old = content[start:end].decode("utf-8", "replace")
     if not _is_literal(old, site.bound.digest):
         where = f"line {literal.line} does not hold the digest {site.bound.digest!r} any more"
         raise InputError(site.path, f"has changed since its bindings were read: {where}; run pytest again")
     quote = '"' if old.endswith('"') else "'"
-    return head + f"{quote}{digest}{quote}".encode() + content[tail_at:]
+    return content[:start] + f"{quote}{digest}{quote}".encode() + content[end:]
 
 
 def _is_literal(text: str, value: str) -> bool:

@@ -1,0 +1,446 @@
+"""Bindings of ``openspec/specs/public-data-pipeline``."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import json
+import shutil
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+from spec_tools import BOX, ERROR, GOOD, Done, coordspec, folder, lines, record, with_object
+
+from coordspec.coords import BINS, TOKENS, bin_from_pixel, pixel_from_bin, unit_from_bin
+from coordspec.errors import ContractError, Place
+from coordspec.record import CoordForm, DetObject, Record, render_payload
+from coordspec.spec.binding import harness, scenario
+
+SMALL = Path(__file__).parents[1] / "fixtures/coco_small"
+SIDES = (1, 2, 101, 640, 1000, 4001)
+
+
+def values(path: str) -> list[Any]:
+    """The lines of a file as JSON values."""
+    return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+
+
+# -------------------------------------------------------------------------------------------------------------- codec
+
+
+@harness("pixel-to-bin")
+def pixel_to_bin(side: int, pixel: float, bin: int) -> None:  # noqa: A002 (the word of the contract)
+    assert bin_from_pixel(pixel, side) == bin
+
+
+@scenario("public-data-pipeline", "One codec for coordinates", "There and back", digest="")
+def test_bins_there_and_back() -> None:
+    for side, k in itertools.product(SIDES, range(BINS)):
+        assert bin_from_pixel(pixel_from_bin(k, side), side) == k
+
+
+@scenario("public-data-pipeline", "One codec for coordinates", "Units and tokens", digest="")
+def test_units_and_tokens() -> None:
+    assert [unit_from_bin(k) for k in (0, 500, 999)] == [0, 500 / 999, 1]
+    assert [TOKENS[k] for k in (0, 500, 999)] == ["<|coord_0|>", "<|coord_500|>", "<|coord_999|>"]
+    assert len(TOKENS) == 1000
+
+
+# ------------------------------------------------------------------------------------------------------- convert coco
+
+
+def small() -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((SMALL / "instances.json").read_text())
+    return document
+
+
+def convert(document: Mapping[str, Any], *options: str) -> Done:
+    """Convert a document to ``out.jsonl`` in this folder."""
+    Path("instances.json").write_text(json.dumps(document))
+    return coordspec("convert", "coco", "instances.json", "-o", "out.jsonl", *options)
+
+
+def counted(done: Done) -> dict[str, int]:
+    """The counts on standard error, by their first word."""
+    rows = [row.strip().rsplit(": ", 1) for row in done.err.splitlines()[1:]]
+    return {name: int(number) for name, number in rows}
+
+
+@scenario("public-data-pipeline", "Conversion of COCO and LVIS", "A small file with everything in it", digest="")
+def test_a_small_file() -> None:
+    with folder():
+        done = convert(small())
+        first, second = values("out.jsonl")
+    assert first["objects"] == [
+        {"desc": "cat", "bbox_2d": [599, 0, 999, 999]},
+        {"desc": "cat", "bbox_2d": [100, 200, 400, 599]},
+        {"desc": "traffic light", "bbox_2d": [500, 200, 699, 599]},
+    ]
+    assert second["objects"] == []
+    assert counted(done) == {
+        "records": 2,
+        "objects": 3,
+        "records without objects (negatives)": 1,
+        "crowd regions left out (--crowd keep writes their boxes)": 1,
+        "duplicate objects dropped (--duplicates keep writes them)": 1,
+    }
+
+
+@harness("convert-options")
+def convert_options(options: str, objects: list[list[object]]) -> None:
+    with folder():
+        assert convert(small(), *options.split()).status == 0
+        written = values("out.jsonl")[0]["objects"]
+    found = []
+    for item in written:
+        (desc, text), (name, coordinates) = item.items()
+        assert desc == "desc"
+        found.append([text, name, coordinates[0]])
+    assert found == objects
+
+
+@scenario("public-data-pipeline", "Conversion of COCO and LVIS", "Descriptions and paths", digest="")
+def test_descriptions_and_paths() -> None:
+    document = small()
+    document["categories"][0]["name"] = "baseball_bat"
+    document["categories"][1]["name"] = "bat_(animal)"
+    del document["images"][0]["file_name"]
+    document["images"][0]["coco_url"] = "http://images.cocodataset.org/train2017/000000391895.jpg"
+    with folder():
+        convert(document, "--image-prefix", "coco", "--crowd", "keep")
+        first = values("out.jsonl")[0]
+    assert {item["desc"] for item in first["objects"]} == {"baseball bat", "bat (animal)", "traffic light"}
+    assert first["images"] == ["coco/train2017/000000391895.jpg"]
+
+
+@scenario("public-data-pipeline", "Conversion of COCO and LVIS", "Images without objects", digest="")
+def test_images_without_objects() -> None:
+    with folder():
+        done = convert(small(), "--skip-empty")
+        assert len(values("out.jsonl")) == 1
+    assert "  images without objects left out (--skip-empty): 1\n" in done.err
+
+
+@scenario("public-data-pipeline", "Conversion of COCO and LVIS", "What comes out obeys the contract", digest="")
+def test_what_comes_out_obeys_the_contract() -> None:
+    for geometry, coords in itertools.product(("bbox", "poly"), ("int", "token")):
+        with folder() as here:
+            shutil.copytree(SMALL / "images", here / "images")
+            options = ("--geometry", geometry, "--coords", coords, "--image-prefix", "images")
+            assert convert(small(), *options).status == 0
+            assert coordspec("validate", "out.jsonl", "--strict", "--check-images").status == 0
+
+
+@harness("convert-fault")
+def convert_fault(table: str, number: int, change: dict[str, object], message: str) -> None:
+    document = small()
+    document[table][number].update(change)
+    with folder() as here:
+        done = convert(document)
+        assert (done.status, done.out, done.err) == (2, "", f"error: instances.json: {message}\n")
+        assert [path.name for path in here.iterdir()] == ["instances.json"]
+
+
+@scenario("public-data-pipeline", "A faulty source stops the conversion", "Faults that come late", digest="")
+def test_faults_that_come_late() -> None:
+    document = small()
+    document["annotations"][-1]["segmentation"] = [[1, 2, 3]]  # outlines are read as they come
+    with folder() as here:
+        (here / "out.jsonl").write_text("before\n")
+        assert convert(document, "--geometry", "poly", "--overwrite").status == 2
+        assert (here / "out.jsonl").read_text() == "before\n"
+        assert sorted(path.name for path in here.iterdir()) == ["instances.json", "out.jsonl"]
+
+
+@scenario("public-data-pipeline", "A faulty source stops the conversion", "Cut at the border", digest="")
+def test_cut_at_the_border() -> None:
+    document = small()
+    document["annotations"][0]["bbox"] = [50, 10, 60, 20]
+    document["annotations"][1]["bbox"] = [200, 10, 30, 20]
+    with folder():
+        done = convert(document, "--out-of-frame", "clip")
+        written = values("out.jsonl")[0]["objects"]
+    assert next(item["bbox_2d"] for item in written if item["desc"] == "traffic light") == [500, 200, 999, 599]
+    assert len(written) == 3
+    assert counted(done)["geometries cut at the border of their image (--out-of-frame clip)"] == 1
+    assert counted(done)["objects left out that lie outside of their image (--out-of-frame clip)"] == 1
+
+
+# ------------------------------------------------------------------------------------------------------------- coords
+
+
+def recode(data: bytes, form: str, to: str, out: str = "out.jsonl") -> Done:
+    Path("in.jsonl").write_bytes(data)
+    return coordspec("coords", "in.jsonl", "--from", form, "--to", to, "-o", out)
+
+
+@harness("recode-box")
+def recode_box(form: str, to: str, box: list[object], becomes: list[object]) -> None:
+    with folder():
+        assert recode(lines(with_object({"bbox_2d": box})), form, to).status == 0
+        written = values("out.jsonl")[0]["objects"][0]["bbox_2d"]
+    assert written == becomes
+    assert list(map(type, written)) == list(map(type, becomes))
+
+
+@scenario("public-data-pipeline", "Forms of coordinates", "What is carried over", digest="")
+def test_what_is_carried_over() -> None:
+    poly = {"poly": [[1, 2], [3, 2], [3, 4]], "poly_points": 3, "note": "é"}
+    line = with_object(poly, extra={"b": 1, "a": [2]}, summary="a cat", metadata={"z": None, "y": 1.5})
+    with folder() as here:
+        assert recode(lines(line), "int", "token").status == 0
+        tokens = (here / "out.jsonl").read_bytes()
+        assert b'[["<|coord_1|>", "<|coord_2|>"], ' in tokens
+        (here / "out.jsonl").unlink()
+        assert recode(tokens, "token", "int").status == 0
+        back = (here / "out.jsonl").read_text(encoding="utf-8")
+    assert back == json.dumps(json.loads(line), ensure_ascii=False) + "\n"
+
+
+@scenario("public-data-pipeline", "Forms of coordinates", "A line that breaks the contract", digest="")
+def test_a_line_that_breaks_the_contract() -> None:
+    with folder() as here:
+        done = recode(lines(GOOD, GOOD, ERROR), "int", "token")
+        assert done.status == 2
+        assert "in.jsonl:3: objects[0].bbox_2d[2]: 1000 is above the maximum 999 (GEO003)\n" in done.err
+        assert [path.name for path in here.iterdir()] == ["in.jsonl"]
+
+
+@scenario("public-data-pipeline", "Forms of coordinates", "Another form than said", digest="")
+def test_another_form_than_said() -> None:
+    with folder():
+        done = recode(lines(with_object({"bbox_2d": list(TOKENS[:4])})), "int", "pixel")
+    assert done.status == 2
+    assert "is in token form, not in int form as said" in done.err
+
+
+# ------------------------------------------------------------------------------------------------------------ outputs
+
+
+@scenario("public-data-pipeline", "Output files are whole", "A file that is there already", digest="")
+def test_a_file_that_is_there_already() -> None:
+    message = "error: out.jsonl: exists already; name another output, or pass --overwrite\n"
+    for words in (("convert", "coco", "in.json"), ("coords", "in.jsonl", "--to", "token"), ("fix", "in.jsonl")):
+        with folder() as here:
+            (here / "in.json").write_text(json.dumps(small()))
+            (here / "in.jsonl").write_bytes(lines(GOOD))
+            (here / "out.jsonl").write_text("before\n")
+            done = coordspec(*words, "-o", "out.jsonl")
+            assert (done.status, done.err) == (2, message)
+            assert (here / "out.jsonl").read_text() == "before\n"
+
+
+@scenario("public-data-pipeline", "Output files are whole", "The input is never replaced", digest="")
+def test_the_input_is_never_replaced() -> None:
+    with folder() as here:
+        (here / "a.jsonl").write_bytes(lines("", GOOD))
+        done = coordspec("fix", "a.jsonl", "-o", "a.jsonl", "--overwrite")
+        assert (done.status, done.err) == (2, "error: a.jsonl: is being read; name another output\n")
+        assert (here / "a.jsonl").read_bytes() == lines("", GOOD)
+
+
+@scenario("public-data-pipeline", "Output files are whole", "Compressed outputs", digest="")
+def test_compressed_outputs() -> None:
+    unpack = {".gz": gzip.decompress, ".zst": lambda data: zstandard.ZstdDecompressor().decompressobj().decompress(data)}
+    with folder() as here:
+        recode(lines(GOOD, GOOD), "int", "token")
+        plain = (here / "out.jsonl").read_bytes()
+        for suffix, unpacked in unpack.items():
+            name = f"out.jsonl{suffix}"
+            assert recode(lines(GOOD, GOOD), "int", "token", name).status == 0
+            assert (here / name).read_bytes() != plain
+            assert unpacked((here / name).read_bytes()) == plain
+            assert coordspec("validate", name, "--format", "json").report["summary"]["valid"] == 2
+
+
+# ------------------------------------------------------------------------------------------------- records, payloads
+
+
+@scenario("public-data-pipeline", "Records and lines", "There and back", digest="")
+def test_records_there_and_back() -> None:
+    objects = (DetObject("cat", bbox_2d=(1, 2, 3, 4)), DetObject("碗", poly=(1, 2, 3, 2, 3, 4)))
+    made = Record(("a.png",), 640, 480, objects, summary="two things", metadata={"source": ["x", 1.5]})
+    for form in CoordForm:
+        line = made.line(form)
+        assert Record.from_value(json.loads(line)) == made
+        with folder() as here:
+            (here / "a.jsonl").write_bytes(lines(line))
+            assert coordspec("validate", "a.jsonl", "--strict").status == 0
+
+
+@scenario("public-data-pipeline", "Records and lines", "Every fault is named", digest="")
+def test_every_fault_is_named() -> None:
+    value = json.loads(with_object({"desc": " ", "bbox_2d": [1, 2, 3]}))
+    with pytest.raises(ContractError) as raised:
+        Record.from_value(value, Place("data.jsonl", 7))
+    assert str(raised.value) == (
+        'data.jsonl:7: objects[0].desc: the desc " " is blank (OBJ001)\n'
+        "data.jsonl:7: objects[0].bbox_2d: a bbox_2d has 4 coordinates, this one has 3 (GEO001)"
+    )
+
+
+@scenario("public-data-pipeline", "Records and lines", "A polygon of pairs", digest="")
+def test_a_polygon_of_pairs() -> None:
+    made = Record.from_value(json.loads(with_object({"poly": [[1, 2], [3, 2], [3, 4]]})))
+    assert made.objects[0].poly == (1, 2, 3, 2, 3, 4)
+    assert json.loads(made.line(CoordForm.INT))["objects"][0]["poly"] == [1, 2, 3, 2, 3, 4]
+
+
+def det_object(item: Mapping[str, Any]) -> DetObject:
+    """Lists become tuples, as a DetObject has them."""
+    return DetObject(**{key: tuple(value) if isinstance(value, list) else value for key, value in item.items()})
+
+
+@harness("payload")
+def payload(objects: list[dict[str, Any]], start: int, text: str) -> None:
+    made = tuple(map(det_object, objects))
+    assert render_payload(made, start) == text
+    assert Record(("a.png",), 640, 480, made).payload(start) == text
+
+
+@harness("payload-refused")
+def payload_refused(object: dict[str, Any], message: str) -> None:  # noqa: A002 (the word of the contract)
+    objects = (DetObject("dog", bbox_2d=(1, 2, 3, 4)), det_object(object))
+    for build in (render_payload, lambda made: Record(("a.png",), 640, 480, made).line(CoordForm.TOKEN)):
+        with pytest.raises(ContractError) as raised:
+            build(objects)
+        assert str(raised.value) == message
+
+
+@scenario("public-data-pipeline", "Assistant payload", "Keys from 0", digest="")
+def test_keys_from_0() -> None:
+    with pytest.raises(ValueError, match=r"^payload keys count from 1, not from 0$"):
+        render_payload([DetObject("cat", bbox_2d=(1, 2, 3, 4))], 0)
+
+
+# ---------------------------------------------------------------------------------------------------------------- fix
+
+
+def fix(data: bytes, *options: str) -> tuple[Done, bytes]:
+    """Repair ``in.jsonl`` to ``out.jsonl``; the JSON report is on standard output."""
+    with folder() as here:
+        (here / "in.jsonl").write_bytes(data)
+        done = coordspec("fix", "in.jsonl", "-o", "out.jsonl", "--format", "json", *options)
+        return done, (here / "out.jsonl").read_bytes()
+
+
+@harness("repair-object")
+def repair_object(before: dict[str, object], after: dict[str, object], repaired: str) -> None:
+    done, out = fix(lines(with_object(before)))
+    assert done.status == 0
+    assert json.loads(out)["objects"] == [{"desc": "cat", **after}]
+    assert done.report["repaired"] == [{"name": repaired, "count": 1}]
+    assert done.report["left"] == []
+
+
+@harness("not-repaired")
+def not_repaired(fields: dict[str, object]) -> None:
+    data = lines(with_object(fields))
+    done, out = fix(data)
+    assert out == data
+    assert (done.status, done.report["repaired"]) == (1, [])
+    assert done.report["errors_left"] >= 1
+
+
+@scenario("public-data-pipeline", "Safe repairs", "Inverted boxes", digest="")
+def test_inverted_boxes() -> None:
+    done, out = fix(lines(with_object({"bbox_2d": [30, 2, 3, 4]})), "--unsafe")
+    assert json.loads(out)["objects"][0]["bbox_2d"] == [3, 2, 30, 4]
+    assert (done.status, done.report["repaired"]) == (0, [{"name": "inverted-box", "count": 1}])
+
+
+@scenario("public-data-pipeline", "Safe repairs", "Text around the objects", digest="")
+def test_text_around_the_objects() -> None:
+    odd = record(metadata={"a": 1}).replace('": ', '" :  ').encode()
+    done, out = fix(b"\xef\xbb\xbf" + odd + b"\r\n  \r\n" + lines(GOOD)[:-1])
+    assert out == odd + b"\r\n" + lines(GOOD)[:-1]
+    assert done.report["repaired"] == [{"name": "blank-line", "count": 1}, {"name": "byte-order-mark", "count": 1}]
+
+
+@scenario("public-data-pipeline", "Safe repairs", "Twice is once", digest="")
+def test_twice_is_once() -> None:
+    faulty = [{"bbox": BOX}, {"poly": [[1, 2], [3, 4], [5, 7], [1, 2]], "poly_points": 4}, {"bbox_2d": [9, 2, 3, 4]}]
+    done, once = fix(lines(*map(with_object, faulty), ""), "--unsafe")
+    again, twice = fix(once, "--unsafe")
+    assert len(done.report["repaired"]) == 5
+    assert (twice, again.report["repaired"]) == (once, [])
+
+
+# -------------------------------------------------------------------------------------------------------------- stats
+
+
+def stats(*texts: str) -> Done:
+    with folder() as here:
+        (here / "a.jsonl").write_bytes(lines(*texts))
+        return coordspec("stats", "a.jsonl", "--format", "json")
+
+
+@scenario("public-data-pipeline", "Statistics", "Counts", digest="")
+def test_counts() -> None:
+    poly = {"desc": "cat", "poly": [TOKENS[k] for k in (1, 2, 3, 2, 3, 4)]}
+    done = stats(record(), record(objects=[{"desc": "cat", "bbox_2d": BOX}, poly]), "")
+    report = done.report
+    names = ("records", "unusable", "blank", "negatives", "objects")
+    assert [report[name] for name in names] == [2, 1, 1, 1, 2]
+    assert report["geometry"] == {"bbox_2d": 1, "poly": 1}
+    assert report["coord_form"] == {"float": 0, "int": 1, "token": 1}
+    assert report["descs"]["top"] == [{"desc": "cat", "count": 2}]
+    assert done.status == 1
+
+
+@scenario("public-data-pipeline", "Statistics", "Sizes", digest="")
+def test_sizes() -> None:
+    boxes = [[100, 100, 100 + side, 100 + side] for side in (20, 50, 200)]
+    done = stats(*[with_object({"bbox_2d": box}, width=1000, height=1000) for box in boxes])
+    assert done.report["box_pixel_area"] == {"small": 1, "medium": 1, "large": 1}
+    assert sum(bucket["boxes"] for bucket in done.report["box_area_share"]) == 3
+    assert done.status == 0
+
+
+# ------------------------------------------------------------------------------------------------------------- shapes
+
+
+def shapes(name: str, *options: object) -> Counter[bytes]:
+    """Draw a data set into a folder; its files by content."""
+    assert coordspec("shapes", "-o", name, *options).status == 0
+    return Counter(path.read_bytes() for path in Path(name).rglob("*") if path.is_file())
+
+
+@scenario("public-data-pipeline", "Embedded data set", "It is valid", digest="")
+def test_shapes_are_valid() -> None:
+    for geometry, coords in itertools.product(("bbox", "poly"), ("int", "token")):
+        with folder():
+            shapes("s", "--train", 30, "--val", 5, "--geometry", geometry, "--coords", coords)
+            done = coordspec("validate", "s", "--strict", "--check-images", "--format", "json")
+        assert (done.status, done.report["summary"]["records"]) == (0, 35)
+
+
+@scenario("public-data-pipeline", "Embedded data set", "The same seed", digest="")
+def test_the_same_seed() -> None:
+    with folder():
+        one, two, other = (shapes(n, "--train", 8, "--val", 2, "--seed", s) for n, s in (("a", 3), ("b", 3), ("c", 4)))
+    assert one == two
+    assert one.keys().isdisjoint(other.keys())
+
+
+@scenario("public-data-pipeline", "Embedded data set", "A longer set", digest="")
+def test_a_longer_set() -> None:
+    with folder():
+        for count in (10, 20):
+            shapes(str(count), "--train", count, "--val", 1)
+        short, long = (Path(name, "train.jsonl").read_text() for name in ("10", "20"))
+    assert long.startswith(short)
+    assert (len(short.splitlines()), len(long.splitlines())) == (10, 20)
+
+
+@scenario("public-data-pipeline", "Embedded data set", "Empty images", digest="")
+def test_empty_images() -> None:
+    for share in (1, 0):
+        with folder():
+            shapes("s", "--train", 20, "--val", 1, "--empty-share", share)
+            empty = [not value["objects"] for value in values("s/train.jsonl")]
+        assert empty == [share == 1] * 20

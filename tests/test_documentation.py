@@ -1,0 +1,35 @@
+"""Every command and every option of it stands in a page of the documentation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from coordspec_cli.main import COMMANDS, cli
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+PAGES = {page: page.read_text("utf-8") for page in DOCS.rglob("*.md")}
+
+
+def commands() -> Iterator[tuple[str, click.Command]]:
+    """Every command with the words that call it, those of groups too."""
+    context = click.Context(cli)
+    for name in COMMANDS:
+        command = cli.get_command(context, name)
+        assert command is not None
+        yield name, command
+        if isinstance(command, click.Group):
+            yield from ((f"{name} {inner}", made) for inner, made in command.commands.items())
+
+
+@pytest.mark.parametrize(("words", "command"), list(commands()), ids=str)
+def test_every_option_is_documented_where_its_command_is(words: str, command: click.Command) -> None:
+    pages = [text for text in PAGES.values() if f"coordspec {words}" in text]
+    assert pages, f"no page of docs/ names `coordspec {words}`"
+    options = [param for param in command.params if isinstance(param, click.Option)]
+    names = [max(option.opts, key=len) for option in options if option.name != "help"]
+    missing = [name for name in names if not any(name in text for text in pages)]
+    assert missing == [], f"options of `coordspec {words}` that no page of it names"
