@@ -12,7 +12,7 @@ demo: $(VENV)/.base
 	$(BIN)/python tools/demo.py demo-out
 
 test: $(VENV)/.dev node_modules/.ready
-	$(BIN)/python -m pytest -n auto -m "not nightly"
+	$(BIN)/python -m pytest -n auto
 
 # May this tree be merged? The tests are run first if anything is newer than the outcomes of their last run.
 gate: $(OUTCOMES) | $(VENV)/.dev node_modules/.ready

@@ -682,3 +682,8 @@ def test_the_docs_name_every_format_and_every_key() -> None:
     keys = [*(key for key in report if key not in ("summary",)), *report["issues"][0]]
     keys += [f"summary.{key}" for key in report["summary"]]
     assert [key for key in keys if f"`{key}`" not in text] == []
+
+
+def test_records_that_only_the_baseline_knows_of_are_not_called_valid() -> None:
+    outcome = Outcome(("a.jsonl",), records=5, valid=3, invalid=2, errors=0, warnings=0, by_rule={})
+    assert verdict(outcome) == "✓ nothing that is not known in 5 records (1 file)"

@@ -328,3 +328,11 @@ def test_no_damage_to_an_image_is_a_crash(kind: str, tmp_path: Path) -> None:
         found |= outcome.by_rule.keys()
     assert found <= {"image-unreadable", "image-size-mismatch"}
     assert found
+
+
+def test_no_postscript_is_ever_run(check: Check, tmp_path: Path) -> None:
+    """Pillow gives EPS files to Ghostscript when it decodes them."""
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.eps")
+    message = 'the image "a.eps" cannot be read: EPS is a program and not an image of pixels; it is not run'
+    for decode in (False, True):
+        assert check(line("a.eps"), decode=decode) == [("image-unreadable", "/images/0", message)]

@@ -46,7 +46,7 @@ def command() -> None:
 @click.option("--outcomes", type=click.Path(dir_okay=False, path_type=Path),
               help="What pytest left of its last run.  [default: .coordspec/outcomes.json below the root]")  # fmt: skip
 @click.option("--bindings", type=click.Path(path_type=Path), multiple=True,
-              help="File or folder of bindings, below the root. May be repeated.  [default: what pytest read]")  # fmt: skip
+              help="File or folder of bindings, below the root. May be repeated.  [default: as pytest]")  # fmt: skip
 def coverage_command(root: Path, form: str, outcomes: Path | None, bindings: tuple[Path, ...]) -> int:
     """List every scenario with the test that is bound to it and how that test ended when it was last run.
 

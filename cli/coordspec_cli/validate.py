@@ -19,11 +19,12 @@ from coordspec.jsonl.inputs import expand_inputs
 from coordspec.jsonl.write import write_whole
 from coordspec.validate.baseline import baseline_text, read_baseline
 from coordspec.validate.options import MAX_LINE_BYTES, MAX_LISTED, ImageCheck, Options
-from coordspec.validate.run import PART_BYTES, Plan, input_bytes, validate_files
+from coordspec.validate.run import Plan, input_bytes, validate_files
 from coordspec_cli.main import EXIT_CLEAN
 from coordspec_cli.options import coord_space_option
 from coordspec_cli.reporting import ReportingCommand, chosen_reports, emit, report_options
 
+_SMALL_BYTES: Final = 16 << 20  # below this a run is over before worker processes have paid for themselves
 _LONG_BYTES: Final = 64 << 20  # below this a run is over before a progress bar could be read
 
 
@@ -142,7 +143,7 @@ def command(
     size = input_bytes(files)
     known = read_baseline(baseline) if baseline else {}
     with _progress(size) as progress:
-        workers = jobs or (_cpus() if size > PART_BYTES or looks else 1)
+        workers = jobs or (_cpus() if size > _SMALL_BYTES or looks else 1)
         result = validate_files(files, options, Plan(workers, sample, seed, known, progress))
     outcome = result.outcome
     if write_baseline is not None and not outcome.unreadable:

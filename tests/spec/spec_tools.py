@@ -76,9 +76,10 @@ def with_object(fields: Mapping[str, object], **more: object) -> str:
     return record(objects=[{"desc": "cat", **fields}], **more)
 
 
-def expect(done: Done, code: str | None, pointer: str | None = None, message: str | None = None, **more: object) -> None:
-    """Exactly this finding, at error level unless ``severity`` says otherwise, and the exit status that goes with it."""
-    severity = more.get("severity", "error")
+def expect(
+    done: Done, code: str | None, pointer: str | None = None, message: str | None = None, severity: str = "error"
+) -> None:
+    """Exactly this finding, or none for the code None, and the exit status that goes with it."""
     if code is None:
         assert (done.findings, done.status) == ([], 0)
         return

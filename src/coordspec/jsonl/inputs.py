@@ -34,7 +34,7 @@ def _expand(word: str) -> list[str]:
     if word == STDIN:
         return [word]
     if path.is_dir():
-        files = sorted(str(p) for p in path.rglob("*") if p.name.endswith(SUFFIXES) and p.is_file())
+        files = sorted(str(p) for p in path.rglob("*") if p.name.endswith(SUFFIXES) and not p.is_dir())
         if not files:
             raise InputError(word, f"no {', '.join(SUFFIXES)} file in this folder")
         return files

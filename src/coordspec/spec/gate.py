@@ -161,9 +161,7 @@ def _place(root: Path, item: Item, said: str) -> tuple[Path, str]:
 
 
 def _lint(run: _Run) -> Iterator[Issue]:
-    blank = {
-        issue.place.path for issue in run.issues if issue.name == "blank-artifact"
-    }  # said already, with more in it
+    blank = {issue.place.path for issue in run.issues if issue.name == "blank-artifact"}
     for issue in lint_tree(run.root):
         path = _from_here(run.root, issue.place.path)
         if issue.name != "empty-artifact" or path not in blank:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 import warnings
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from coordspec.checks.finding import Finding, shown
 from coordspec.checks.paths import check_image_path
 from coordspec.errors import Pointer
 from coordspec.validate.options import ImageCheck
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # what it has to say of a file is in the finding
 
 # What Pillow's plugins raise on broken files: NotImplementedError is a RuntimeError, UnidentifiedImageError an OSError.
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error, Image.DecompressionBombError)
@@ -69,6 +72,8 @@ def image_size(file: Path, *, decode: bool = False) -> tuple[tuple[int, int], tu
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of large images and odd metadata; neither makes them unreadable
         with Image.open(file) as image:
+            if image.format == "EPS":
+                raise ValueError("EPS is a program and not an image of pixels; it is not run")
             if decode:
                 image.load()
             seen = decode or image.format != "PNG" or "exif" in image.info  # else Pillow decodes a PNG in search of it

@@ -26,8 +26,8 @@ from coordspec.validate.reference import Located
 from coordspec.validate.sample import sample_lines
 from coordspec.validate.summary import Summary
 
-PART_BYTES: Final = 16 << 20
-"""How much of a file a worker takes at a time."""
+PART_BYTES: Final = 4 << 20
+"""How much of a file a worker takes at a time; after Ctrl-C the parts that were handed out are still finished."""
 
 Progress = Callable[[int], None]
 """Called with the number of bytes that were just finished."""
