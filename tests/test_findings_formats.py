@@ -25,7 +25,7 @@ from coordspec.errors import InputError, Issue, Place, Pointer, Severity
 from coordspec.findings import github, junit, sarif, visible
 from coordspec.findings.formats import FORMATS, write_report
 from coordspec.findings.outcome import Outcome
-from coordspec.findings.text import text_lines
+from coordspec.findings.text import text_lines, verdict
 
 FORMATS_MD = Path(__file__).parent.parent / "docs/formats.md"
 
