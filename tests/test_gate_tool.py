@@ -207,6 +207,20 @@ def test_another_version_is_a_warning(tree: Path, fake: Callable[..., Path]) -> 
     assert issue.hint == "pin the one that is: `npm install --save-dev --save-exact @fission-ai/openspec@1.13.2`"
 
 
+@pytest.mark.parametrize(
+    ("root", "reason"),
+    [
+        ('{"path": "/elsewhere", "source": "nearest"}', "openspec takes /elsewhere instead (nearest)"),
+        ('{"path": "TREE", "source": "implicit"}', "openspec takes TREE instead (implicit)"),
+        ("null", "openspec names none"),
+    ],
+)
+def test_another_root_than_this_one(root: str, reason: str, tree: Path, fake: Callable[..., Path]) -> None:
+    status = f'{{"changes": [], "root": {root.replace("TREE", str(tree))}}}'
+    [issue] = gate(tree, fake(answering(tree, status=status))).issues
+    assert issue.message == f"tree is no OpenSpec root: {reason.replace('TREE', str(tree))}"
+
+
 def test_it_is_run_in_the_root_and_told_to_be_quiet(tree: Path, fake: Callable[..., Path], tmp_path: Path) -> None:
     tool = fake(f'pwd >> {tmp_path}/log; env >> {tmp_path}/log; read line && echo "$line" >> {tmp_path}/log; exit 3')
     with pytest.raises(InputError):

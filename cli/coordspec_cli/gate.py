@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from coordspec.spec.gate import gate
+from coordspec.spec.lint import artifacts
 from coordspec.spec.openspec_cli import TIMEOUT_S
 from coordspec_cli.reporting import ReportingCommand, chosen_reports, emit, report_options
 
@@ -41,5 +42,5 @@ def command(ctx: click.Context, *, root: Path, openspec: Path | None, timeout: f
 
     Exit status: 0 passed, 1 findings at error level, 2 wrong usage, or the OpenSpec command line is missing or broken.
     """
-    reports = chosen_reports(ctx, [])
+    reports = chosen_reports(ctx, [str(path) for path in artifacts(root)])
     return emit(reports, gate(root, openspec, timeout))

@@ -70,7 +70,9 @@ def counted(done: Done) -> dict[str, int]:
     return {name: int(number) for name, number in rows}
 
 
-@scenario("public-data-pipeline", "Conversion of COCO and LVIS", "A small file with everything in it", digest="f7649e81dd07")
+@scenario(
+    "public-data-pipeline", "Conversion of COCO and LVIS", "A small file with everything in it", digest="f7649e81dd07"
+)
 def test_a_small_file() -> None:
     with folder():
         done = convert(small())
@@ -125,7 +127,9 @@ def test_images_without_objects() -> None:
     assert "  images without objects left out (--skip-empty): 1\n" in done.err
 
 
-@scenario("public-data-pipeline", "Conversion of COCO and LVIS", "What comes out obeys the contract", digest="20b5351410cb")
+@scenario(
+    "public-data-pipeline", "Conversion of COCO and LVIS", "What comes out obeys the contract", digest="20b5351410cb"
+)
 def test_what_comes_out_obeys_the_contract() -> None:
     for geometry, coords in itertools.product(("bbox", "poly"), ("int", "token")):
         with folder() as here:
@@ -145,7 +149,9 @@ def convert_fault(table: str, number: int, change: dict[str, object], message: s
         assert [path.name for path in here.iterdir()] == ["instances.json"]
 
 
-@scenario("public-data-pipeline", "A faulty source stops the conversion", "Faults that come late", digest="8cd75c285cf0")
+@scenario(
+    "public-data-pipeline", "A faulty source stops the conversion", "Faults that come late", digest="8cd75c285cf0"
+)
 def test_faults_that_come_late() -> None:
     document = small()
     document["annotations"][-1]["segmentation"] = [[1, 2, 3]]  # outlines are read as they come
