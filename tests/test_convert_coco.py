@@ -340,6 +340,12 @@ FAULTS = [
         'categories[1] (id 5): name: the desc "<|endoftext|>" holds <|endoftext|>, which the tokenizer reads as a '
         "special token (OBJ003)",
     ),
+    (
+        ("categories", 1, "name"),
+        "cat<|im_end|>",
+        'categories[1] (id 5): name: the desc "cat<|im_end|>" holds <|im_end|>, which the tokenizer reads as a '
+        "special token (OBJ003)",
+    ),
     (("categories",), DELETE, f"categories is missing; {SHAPE}"),
     (("annotations",), {}, f"annotations: expected array, got object; {SHAPE}"),
     (("images",), None, f"images: expected array, got null; {SHAPE}"),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from array import array
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from math import isfinite
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ import msgspec
 
 from coordspec.boxes import corners_from_xywh
 from coordspec.checks.paths import check_image_path
-from coordspec.checks.text import check_desc
+from coordspec.checks.text import check_desc, special_token_desc
 from coordspec.contracts import record_contract
 from coordspec.convert.assemble import Converter
 from coordspec.convert.coco_file import Annotation, CocoFile, Image, plain_reason
@@ -61,7 +62,8 @@ def _descs(file: CocoFile, counts: Counts) -> dict[int, str]:
         if category.id in descs:
             raise SourceError(where, f"a category with the id {category.id} stands above already")
         desc = " ".join(category.name.replace("_", " ").split())
-        refuse(check_desc(desc, ()), f"{where}: name")
+        # As it stands, too: a special token must not slip through because an underscore of it became a space.
+        refuse(chain(special_token_desc(category.name, ()), check_desc(desc, ())), f"{where}: name")
         counts.shared_descs += desc in seen
         seen.add(desc)
         descs[category.id] = desc
