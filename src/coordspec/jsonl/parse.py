@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -110,8 +111,9 @@ _ATOM = rb"(?:" + _STRING + rb"|" + _SCALAR + rb")"
 _LIST = rb"\[" + _S + rb"(?:" + _ATOM + _S + rb",?+" + _S + rb")*+\]"
 _FLAT = rb"(?:" + _ATOM + rb"|" + _LIST + rb")"
 _OBJECT = rb"\{" + _S + rb"(?:" + _STRING + _S + rb":" + _S + _FLAT + _S + rb",?+" + _S + rb")*+\}"
-_VALUE = re.compile(rb"(?:" + _FLAT + rb"|" + _OBJECT + rb")", re.DOTALL)
-_ITEM = re.compile(rb"(?:" + _FLAT + rb"|" + _OBJECT + rb")" + _S + rb"," + _S, re.DOTALL)
+_ANY = rb"(?:" + _FLAT + rb"|" + _OBJECT + rb")"
+_VALUE = re.compile(_ANY, re.DOTALL)
+_ITEM = re.compile(_ANY + _S + rb"," + _S, re.DOTALL)
 
 
 class Target(NamedTuple):
@@ -146,9 +148,14 @@ def _descend(  # noqa: PLR0917 (a recursion)
             inside.setdefault(target.at[depth], []).append(target)
     if not inside:
         return
-    walk = _members if data[index : index + 1] == b"{" else _items
     places: dict[str | int, tuple[int, int]] = {}
-    for step, key, value in walk(data, index):
+    if len(inside) == 1 and not repeats:
+        (step,) = inside
+        place = _jump(data, index, step)
+        if place is not None:
+            places[step] = place
+    walk = _members if data[index : index + 1] == b"{" else _items
+    for step, key, value in walk(data, index) if not places else ():
         if step in inside:
             places[step] = key, value
             if len(places) == len(inside) and not repeats:
@@ -173,6 +180,28 @@ def _next(data: bytes, index: int) -> int:
         return match.end()
     index = _end(_SPACE, data, _skip(data, index))
     return _end(_COMMA, data, index) if data[index : index + 1] == b"," else index
+
+
+def _jump(data: bytes, index: int, step: str | int) -> tuple[int, int] | None:
+    """Start of the key and of the value one step inside of what stands at ``index``, if one expression leads there."""
+    match = (_to_item(step) if isinstance(step, int) else _to_member(step)).match(data, index)
+    if match is None or isinstance(step, int):
+        return None if match is None else (match.end(), match.end())
+    return match.end(), _end(_KEY, data, match.end())
+
+
+@lru_cache(maxsize=256)
+def _to_member(key: str) -> re.Pattern[bytes]:
+    """From a brace to the key, written without escapes, over values that ``_VALUE`` knows."""
+    wanted = re.escape(b'"' + key.encode("utf-8", "surrogatepass") + b'"')
+    other = rb"(?!" + wanted + rb")" + _STRING + _S + rb":" + _S + _ANY + _S + rb"," + _S
+    return re.compile(rb"\{" + _S + rb"(?:" + other + rb")*+(?=" + wanted + _S + rb":)", re.DOTALL)
+
+
+@lru_cache(maxsize=256)
+def _to_item(number: int) -> re.Pattern[bytes]:
+    """From a bracket to the item of that index, over values that ``_VALUE`` knows."""
+    return re.compile(rb"\[" + _S + rb"(?:" + _ANY + _S + rb"," + _S + rb"){%d}+" % number, re.DOTALL)
 
 
 def _items(data: bytes, index: int) -> Iterator[tuple[int, int, int]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
@@ -86,7 +86,13 @@ def _load(block: Block) -> object:
         raise CasesError(block.line, f"the block is no YAML: {error}") from error
 
 
-class _Loader(yaml.SafeLoader):
+if TYPE_CHECKING:
+    _SafeLoader = yaml.SafeLoader
+else:
+    _SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_SafeLoader):
     """YAML as its 1.2 core schema reads it: ``on`` is a word, ``1e-6`` a number, and a key stands once."""
 
     yaml_implicit_resolvers: Any = {}  # noqa: RUF012 (declared by the base class, and filled below)
