@@ -30,6 +30,6 @@ def test_every_option_is_documented_where_its_command_is(words: str, command: cl
     pages = [text for text in PAGES.values() if f"coordspec {words}" in text]
     assert pages, f"no page of docs/ names `coordspec {words}`"
     options = [param for param in command.params if isinstance(param, click.Option)]
-    names = [max(option.opts, key=len) for option in options if option.name != "help"]
-    missing = [name for name in names if not any(name in text for text in pages)]
+    spellings = [option.opts for option in options if option.name != "help"]
+    missing = [names for names in spellings if not any(name in text for text in pages for name in names)]
     assert missing == [], f"options of `coordspec {words}` that no page of it names"

@@ -48,7 +48,7 @@ def _stats_page() -> str:
 
 # Statistics
 
-    coordspec stats FILE… [--format text|json] [--coord-space norm1000|pixel]
+    coordspec stats FILE… [--format text|json] [--coord-space norm1000|pixel] [--max-line-bytes N]
 
 Counts records, objects, geometries, descriptions and box sizes of contract files; all files are counted together. Lines
 that break the contract at error level are left out and counted, and the exit status is then 1.
@@ -132,7 +132,8 @@ def _rules_page() -> str:
         NOTICE,
         "# Rules",
         "Every finding that `coordspec` reports belongs to one of these rules. `coordspec rule NAME` shows the same in "
-        "the terminal. A word in ‹angle quotes› stands for a value from the data. A code is never given to another "
+        "the terminal (`--format text|markdown|json`), and `coordspec rules` lists them (`--family GEO`, `--format "
+        "text|json`). A word in ‹angle quotes› stands for a value from the data. A code is never given to another "
         "rule.",
         "The format itself is described in [the JSONL contract](../data/JSONL_CONTRACT.md), the forms of a report in "
         "[report formats](../formats.md).",

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from string import Formatter
 from typing import Any
 
-from coordspec.contracts import Rule
+from coordspec.contracts import Rule, rule_book
 from coordspec.findings.visible import visible
 
 
@@ -70,9 +70,17 @@ def rule_markdown(rule: Rule, level: int = 1) -> str:
     ]
     if rule.bad is not None:
         conditions = "".join(f", {condition}" for condition in example_conditions(rule))
-        blocks.append(f"Bad{conditions}:\n\n```json\n{visible(rule.bad)}\n```")
-    blocks.append(f"Good:\n\n```json\n{visible(rule.good)}\n```")
+        blocks.append(f"Bad{conditions}:\n\n{_fenced(rule, rule.bad)}")
+    blocks.append(f"Good:\n\n{_fenced(rule, rule.good)}")
     return "\n\n".join(blocks) + "\n"
+
+
+def _fenced(rule: Rule, example: str) -> str:
+    """The example in a fence: a JSON line for rules on data, lines of a file for the others."""
+    if rule.family in rule_book().subjects["data"]:
+        return f"```json\n{visible(example)}\n```"
+    lines = "\n".join(map(visible, example.rstrip("\n").split("\n")))
+    return f"````text\n{lines}\n````"
 
 
 def markdown_text(text: str) -> str:

@@ -136,7 +136,7 @@ class _Scanner:
         if closes:
             self._close(fence)
         else:
-            self.code.append(text[min(indent, fence.indent) :].rstrip())
+            self.code.append((text[min(indent, fence.indent) :] if fence.indent else raw).rstrip())
         return True
 
     def _close(self, fence: _Open) -> None:
