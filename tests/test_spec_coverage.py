@@ -76,14 +76,14 @@ def test_markdown(tree: Path, coordspec: Callable[..., Any]) -> None:
 
 
 def test_all_covered(tree: Path, coordspec: Callable[..., Any]) -> None:
-    (tree / MD).write_text(SPEC.split("#### Scenario: Two")[0])
+    (tree / MD).write_text(SPEC.split("#### Scenario: Two", maxsplit=1)[0])
     done = coordspec("spec", "coverage", "--root", tree)
     assert done.status == 0
     assert done.out.endswith("✓ 1 of 1 scenario covered (100 %)\n")
 
 
 def test_a_binding_to_no_scenario_is_a_fault(tree: Path, coordspec: Callable[..., Any]) -> None:
-    (tree / MD).write_text(SPEC.split("#### Scenario: Two")[0])
+    (tree / MD).write_text(SPEC.split("#### Scenario: Two", maxsplit=1)[0])
     with (tree / "tests/test_a.py").open("a") as file:
         file.write('\n@scenario("demo", "R | x", "Gone", digest="")\ndef test_gone(): pass\n')
     done = coordspec("spec", "coverage")

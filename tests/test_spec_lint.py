@@ -113,7 +113,7 @@ def test_headings_that_are_something_else(heading: str, name: str, tmp_path: Pat
 @pytest.mark.parametrize("info", ["yml coordspec", "coordspec", "yaml  coordspec x", "YAML coordspec"])
 def test_blocks_with_another_info_string(info: str, tmp_path: Path) -> None:
     issues = lint(tmp_path, f"## Requirements\n{REQUIREMENT}```{info}\nharness: x\n```\n")
-    assert found(issues) == [("broken-block", 7)]
+    assert found(issues) == [("broken-block", 8)]
 
 
 # ---------------------------------------------------------------- files
@@ -167,7 +167,8 @@ def test_a_modified_requirement_repeats_every_scenario(tmp_path: Path) -> None:
 
 
 def test_a_renamed_requirement_repeats_every_scenario(tmp_path: Path) -> None:
-    text = "## RENAMED Requirements\n- FROM: `### Requirement: R`\n- TO: `### Requirement: Q`\n\n## MODIFIED Requirements\n"
+    text = "## RENAMED Requirements\n- FROM: `### Requirement: R`\n- TO: `### Requirement: Q`\n\n"
+    text += "## MODIFIED Requirements\n"
     assert delta(tmp_path, text + REQUIREMENT.replace(": R", ": Q")) == [
         f"the modified requirement 'Q' lacks the scenario 'T' of {MAIN}:8"
     ]
@@ -193,7 +194,8 @@ def test_a_delta_of_a_new_capability(tmp_path: Path) -> None:
 
 
 def test_a_delta_is_held_to_what_a_main_spec_is(tmp_path: Path) -> None:
-    text = f"## ADDED Requirements\n### Requirement: A\nIt does.\n\n### Requirement: a\nIt SHALL.\n{SCENARIO}\n## Notes\n{REQUIREMENT}"
+    text = "## ADDED Requirements\n### Requirement: A\nIt does.\n\n### Requirement: a\nIt SHALL.\n"
+    text += f"{SCENARIO}\n## Notes\n{REQUIREMENT}"
     assert found(lint(tmp_path, text, DELTA)) == [
         ("missing-keyword", 2),
         ("no-scenario", 2),

@@ -27,7 +27,8 @@ from coordspec.spec.document import (
 from coordspec.spec.lines import Kind
 
 _STEP: Final = re.compile(
-    r"^\s*(?:[-*+]\s+|\d+[.)]\s+|\|\s*)?(?:(?P<bold>\*\*|__)\s*(?P<word>\w+)|(?P<plain>WHEN|THEN)\b)", re.MULTILINE
+    r"^\s*(?:[-*+]\s+|\d+[.)]\s+|\|\s*)?(?:(?P<bold>\*\*|__)\s*(?P<word>[A-Za-z]+)|(?P<plain>WHEN|THEN)\b)",
+    re.MULTILINE,
 )
 _KEYWORD: Final = re.compile(r"\b(?:SHALL|MUST)\b")
 _DELTA: Final = re.compile(r"(ADDED|MODIFIED|REMOVED|RENAMED) Requirements", re.IGNORECASE)
