@@ -285,3 +285,11 @@ def test_a_file_of_bindings_alone_says_where_its_functions_run(project: Project)
     result = project.run("tests/test_bound.py")
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["coordspec: 2 bound functions run as scenarios, and only so: pytest *openspec/specs"])
+
+
+def test_specs_that_come_first_leave_the_other_tests_alone(project: Project) -> None:
+    project.pytester.makeini("[pytest]\ncoordspec_specs = openspec/specs\n")
+    project.write("tests/test_other.py", "def test_other(): pass\n")
+    project.run().assert_outcomes(passed=5)
+    project.run("openspec", "tests").assert_outcomes(passed=5)
+    project.run("openspec", "tests/test_bound.py").assert_outcomes(passed=4)

@@ -81,6 +81,13 @@ def test_update_digests(project: Project) -> None:
     project.run().assert_outcomes(passed=4)
 
 
+def test_update_digests_and_fixtures_of_a_conftest(project: Project) -> None:
+    project.write("tests/conftest.py", "import pytest\n@pytest.fixture\ndef near(): return 1\n")
+    project.edit("tests/test_bound.py", "def test_question():", "def test_question(near):")
+    project.edit(SPEC_MD, "answers 42", "answers 43")
+    project.run("--update-digests", A_QUESTION).assert_outcomes(passed=1)
+
+
 def test_only_selected_digests_are_updated(project: Project) -> None:
     project.edit(SPEC_MD, "answers 42", "answers 43")
     project.edit(SPEC_MD, "says nothing", "says little")

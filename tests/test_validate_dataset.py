@@ -296,7 +296,7 @@ def test_what_is_said_of_large_images(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "data"),
-    [("a.jsonl", b""), ("a.jsonl.gz", gzip.compress(b"")), ("a.jsonl", b"\n"), ("a.jsonl", b"\xef\xbb\xbf")],
+    [("a.jsonl", b""), ("a.jsonl.gz", gzip.compress(b"", mtime=0)), ("a.jsonl", b"\n"), ("a.jsonl", b"\xef\xbb\xbf")],
 )
 def test_a_file_without_records(name: str, data: bytes, tmp_path: Path) -> None:
     path = tmp_path / name

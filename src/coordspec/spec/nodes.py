@@ -92,10 +92,14 @@ class ScenarioItem(pytest.Item):
         self.inner: pytest.Function | None = None
         self.harness: Callable[..., Any] | None = None
         self.copied: list[pytest.Mark] = []
-        self.take(resolved)
+        self.resolved = resolved
+        self.problem = resolved.gap
 
     def take(self, resolved: Resolved) -> None:
-        """Get what shows the scenario; if that is of no use, the item fails when it is run."""
+        """Get what shows the scenario; if that is of no use, the item fails when it is run.
+
+        Called when all else is collected, so that getting a module is in nobody's way.
+        """
         self.resolved = resolved
         self.problem = resolved.gap
         if self.problem:

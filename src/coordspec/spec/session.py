@@ -127,13 +127,21 @@ class SpecSession:
             return None
         return f"coordspec: {count} bound functions run as scenarios, and only so: pytest {self.specs}"
 
-    def pytest_collection_finish(self, session: pytest.Session) -> None:
-        if not self.config.getoption("update_digests") or self.config.option.collectonly:
-            return
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection_modifyitems(self, session: pytest.Session, items: list[pytest.Item]) -> Iterator[None]:
+        """Bring scenarios and functions together before, and update digests after others have selected items."""
+        for item in items:
+            if isinstance(item, ScenarioItem):
+                item.take(item.resolved)
+        yield
+        if self.config.getoption("update_digests") and not self.config.option.collectonly:
+            self._update_digests(session, [item for item in items if isinstance(item, ScenarioItem)])
+
+    def _update_digests(self, session: pytest.Session, items: Sequence[ScenarioItem]) -> None:
         if session.testsfailed:
             self._say("coordspec: no digest is updated, since the collection failed")
             return
-        stale = [item for item in session.items if isinstance(item, ScenarioItem) and item.resolved.stale]
+        stale = [item for item in items if item.resolved.stale]
         edits = [(item.resolved.site, item.resolved.scenario.digest) for item in stale if item.resolved.site]
         try:
             changes = update_digests(self.root, edits)
