@@ -25,6 +25,7 @@ from coordspec.validate.options import Options
 from coordspec.validate.reference import Located
 from coordspec.validate.sample import sample_lines
 from coordspec.validate.summary import Summary
+from coordspec.validate.typed import decoders
 
 PART_BYTES: Final = 4 << 20
 """How much of a file a worker takes at a time; after Ctrl-C the parts that were handed out are still finished."""
@@ -121,6 +122,7 @@ def _run_parts(parts: Sequence[Part], options: Options, plan: Plan) -> Iterator[
             plan.progress((part.end or part.start) - part.start)
         return
     method = "fork" if sys.platform == "linux" else "spawn"
+    decoders(options.space)  # made before the fork, for all workers at once
     context = multiprocessing.get_context(method)
     with ProcessPoolExecutor(jobs, mp_context=context, initializer=_ignore_interrupts) as pool:
         waiting: deque[tuple[Part, Future[Checked]]] = deque()
