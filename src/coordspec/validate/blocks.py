@@ -75,13 +75,6 @@ class Validator:
             counts[name] += 1
 
 
-def validate_block(block: Block, options: Options) -> Summary:
-    """The summary of one block of lines."""
-    validator = Validator(options)
-    validator.add_block(block)
-    return validator.summary
-
-
 def validate_range(path: str, start: int, end: int, options: Options) -> Summary:
     """The summary of the lines of a plain file that start at byte offsets ``start`` ≤ o < ``end``.
 
