@@ -1,0 +1,1 @@
+"""Invariants of what is about to be trained on."""

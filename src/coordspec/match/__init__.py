@@ -1,0 +1,1 @@
+"""Which prediction stands for which ground-truth object."""

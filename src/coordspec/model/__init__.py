@@ -1,0 +1,1 @@
+"""Checkpoints: vocabulary, tiny model, adapters."""

@@ -1,0 +1,1 @@
+"""What a model wrote, read strictly and aligned with its token ids."""

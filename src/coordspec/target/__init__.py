@@ -1,0 +1,1 @@
+"""What a rollout is completed to, and what of it is supervised."""

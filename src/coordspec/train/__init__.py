@@ -1,0 +1,1 @@
+"""From a checked config and contract files to a checkpoint."""
