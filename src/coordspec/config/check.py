@@ -1,0 +1,152 @@
+"""One config, or many: all that is wrong with them in one run, and the typed model of one that is sound."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+
+from pydantic import ValidationError
+
+from coordspec.config.cross_field import View, check_between
+from coordspec.config.data_files import check_data_files
+from coordspec.config.extends import Resolved, resolve
+from coordspec.config.fault import Fault, issue_of, with_origin
+from coordspec.config.keys import check_keys
+from coordspec.config.model import Config
+from coordspec.config.tree import find
+from coordspec.config.values import check_missing, check_traps, check_values, model_of
+from coordspec.contracts import rule_book
+from coordspec.errors import ContractError, InputError, Issue, Pointer, Severity
+from coordspec.findings.outcome import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How configs are checked.
+
+    ``rules`` are the names of the rules that count; ``strict`` makes warnings errors; with ``data`` the files that a
+    config names are looked at.
+    """
+
+    rules: frozenset[str] = field(default_factory=lambda: frozenset(rule_book().about("config").by_name))
+    strict: bool = False
+    data: bool = True
+
+    def weighed(self, issue: Issue) -> Issue:
+        """The finding with the severity that it has in this run."""
+        strict = self.strict and issue.severity is Severity.WARNING
+        return replace(issue, severity=Severity.ERROR) if strict else issue
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What was found in a config. ``config`` is None if there is an error in it, under any options."""
+
+    resolved: Resolved
+    issues: tuple[Issue, ...]
+    config: Config | None
+
+
+def check_config(path: str, options: Options = Options()) -> Checked:
+    """Check one config with all that it extends. Findings are in the order of files, lines and columns.
+
+    Raises:
+        InputError: the file cannot be opened.
+    """
+    resolved = resolve(path)
+    config, faults = _check(resolved, options.data)
+    found = [with_origin(issue, resolved) for issue in resolved.issues]
+    found += [issue_of(fault, resolved) for fault in faults]
+    broken = any(issue.severity is Severity.ERROR for issue in found)
+    order = {name: index for index, name in enumerate(resolved.files)}
+    kept = [options.weighed(issue) for issue in found if issue.name in options.rules]
+    kept.sort(key=lambda issue: (order[issue.place.path], issue.place.line or 0, issue.place.column or 0))
+    return Checked(resolved, tuple(kept), None if broken else config)
+
+
+def load_config(path: str, options: Options = Options()) -> Config:
+    """The typed config of a file, for a run.
+
+    Raises:
+        InputError: the file cannot be opened.
+        ContractError: there is an error in the config; every finding at error level is in it.
+    """
+    checked = check_config(path, replace(options, rules=Options().rules))
+    errors = [issue for issue in checked.issues if issue.severity is Severity.ERROR]
+    if errors or checked.config is None:
+        raise ContractError(errors)
+    return checked.config
+
+
+def check_files(paths: Sequence[str], options: Options = Options()) -> Outcome:
+    """Check configs and say what was found; each is a record of the report. Unreadable ones are named in it."""
+    checked: list[Checked] = []
+    unreadable: list[InputError] = []
+    for path in paths:
+        try:
+            checked.append(check_config(path, options))
+        except InputError as error:
+            unreadable.append(error)
+    return outcome_of(paths, checked, unreadable)
+
+
+def outcome_of(paths: Sequence[str], checked: Sequence[Checked], unreadable: Sequence[InputError] = ()) -> Outcome:
+    """The result of a command on some configs. What is wrong with a file that several of them extend is said once."""
+    found = {(issue.name, issue.place): issue for one in reversed(checked) for issue in reversed(one.issues)}
+    listed = tuple(reversed(found.values()))
+    invalid = sum(any(issue.severity is Severity.ERROR for issue in one.issues) for one in checked)
+    return Outcome(
+        files=tuple(paths),
+        records=len(checked),
+        valid=len(checked) - invalid,
+        invalid=invalid,
+        errors=sum(issue.severity is Severity.ERROR for issue in listed),
+        warnings=sum(issue.severity is Severity.WARNING for issue in listed),
+        by_rule=Counter(issue.name for issue in listed),
+        issues=listed,
+        unreadable=tuple(unreadable),
+        notes=("each config is a record of this report",),
+    )
+
+
+def _check(resolved: Resolved, data: bool) -> tuple[Config, list[Fault]]:
+    """The faults of keys, values, settings against each other and files; and the model without what is faulty."""
+    root = resolved.root
+    faults = list(check_keys(root))
+    unknown = {fault.at for fault in faults}
+    out = unknown | _misread(resolved)
+    trapped = [fault for fault in check_traps(root) if not _below(fault.at, out)]
+    faults += trapped
+    out |= {_setting(fault.at) for fault in trapped if fault.weight is Severity.ERROR}
+    while True:
+        try:
+            config = model_of(root, out)
+            break
+        except ValidationError as error:
+            refused = list(check_values(root, error))
+            named = {_setting(fault.at) for fault in refused}
+            assert not named <= out, "a value that is left out cannot be refused"
+            faults += refused
+            out |= named
+    if resolved.whole:
+        faults += check_missing(root)
+        faults += check_between(View(config, root), frozenset(out))
+    if data:
+        faults += check_data_files(root, config.data.max_line_bytes)
+    return config, faults
+
+
+def _misread(resolved: Resolved) -> set[Pointer]:
+    """Settings whose value a finding on the text of its file is about."""
+    found = [(issue.place, find(resolved.root, issue.place.at)) for issue in resolved.issues if issue.place.at]
+    return {_setting(place.at or ()) for place, entry in found if entry and replace(place, at=None) == entry.node.place}
+
+
+def _below(at: Pointer, places: Collection[Pointer]) -> bool:
+    return any(at[: len(place)] == place for place in places)
+
+
+def _setting(at: Pointer) -> Pointer:
+    """The setting that a place belongs to: an item of a list belongs to the list."""
+    return tuple(step for step in at if isinstance(step, str))

@@ -1,0 +1,71 @@
+"""The files that a config names: they are there, and their first records keep the record contract."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from coordspec.checks.record import check_record
+from coordspec.config.beside import beside
+from coordspec.config.fault import Fault
+from coordspec.config.tree import Entry, Node, find, shown_node
+from coordspec.contracts import rule
+from coordspec.errors import InputError, Pointer, Severity, dotted_path
+from coordspec.jsonl.parse import parse_line
+from coordspec.jsonl.read import read_lines
+
+_FILES = ("train", "val")
+
+
+def check_data_files(root: Node, max_line_bytes: int) -> Iterator[Fault]:
+    """What is wrong with the files that stand in a config; a value that is no path is not looked at."""
+    for name in _FILES:
+        listed = find(root, ("data", name))
+        items = listed.node.value if listed is not None and isinstance(listed.node.value, tuple) else ()
+        for index, item in enumerate(items):
+            if isinstance(item.value, str) and item.value:
+                entry = Entry(item, (item.place, *listed.chain[1:])) if listed else Entry(item, (item.place,))
+                yield from _check_records(("data", name, index), entry, max_line_bytes)
+    for at, name in ((("data", "image_root"), "data-missing"), (("model", "path"), "model-missing")):
+        folder = find(root, at)
+        if folder is not None and isinstance(folder.node.value, str) and folder.node.value:
+            path = beside(folder.node.place.path, folder.node.value)
+            if not _is(path, Path.is_dir):
+                yield Fault(name, at, folder, {"value": shown_node(folder.node), "path": path, "what": "folder"})
+
+
+def _is(path: str, test: object) -> bool:
+    return bool(path) and callable(test) and bool(test(Path(path)))
+
+
+def _check_records(at: Pointer, entry: Entry, max_line_bytes: int) -> Iterator[Fault]:
+    path = beside(entry.node.place.path, str(entry.node.value))
+    values = {"value": shown_node(entry.node), "path": path, "what": "file"}
+    if not Path(path).is_file():
+        yield Fault("data-missing", at, entry, values)
+        return
+    try:
+        reason = _first_error(path, max_line_bytes)
+    except InputError as error:
+        yield Fault("data-unreadable", at, entry, {**values, "reason": error.reason})
+        return
+    if reason:
+        yield Fault("data-record", at, entry, {**values, "reason": reason})
+
+
+def _first_error(path: str, max_line_bytes: int) -> str:
+    """The first finding at error level in the first records, in words; the empty string if there is none."""
+    count = 0
+    for line in islice(read_lines(path, max_line_bytes), rule("data-record").params["records"]):
+        count += 1
+        parsed = parse_line(line.data, line.length, max_line_bytes)
+        found = [fault.finding for fault in parsed.faults]
+        found += check_record(parsed.value) if parsed.usable else []
+        for finding in found:
+            broken = rule(finding.rule)
+            if broken.severity is Severity.ERROR:
+                where = dotted_path(finding.at)
+                said = broken.message.format_map(finding.values)
+                return f"line {line.number}: {f'{where}: ' if where else ''}{said} ({broken.code} {broken.name})"
+    return "" if count else "it holds no record"

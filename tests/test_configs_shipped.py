@@ -1,0 +1,169 @@
+"""Every shipped config: found by editors, sound, explained, and what its name says."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from coordspec.config.check import Checked, Options, check_config
+from coordspec.config.model import Config
+from coordspec.shapes.dataset import DatasetSpec, write_dataset
+
+ROOT = Path(__file__).parents[1]
+CONFIGS = ROOT / "configs"
+SCHEMA = ROOT / "contracts/config.schema.json"
+FILES = sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob("*") if path.is_file())
+DEMOS = [name for name in FILES if name.startswith("demo/")]
+RECIPES = [name for name in FILES if "/" in name and name not in DEMOS]
+MODELINE = re.compile(r"# yaml-language-server: \$schema=(\S+)")
+
+
+@functools.cache
+def checked(name: str) -> Checked:
+    return check_config(str(CONFIGS / name), Options(data=False))
+
+
+def config_of(name: str) -> Config:
+    config = checked(name).config
+    assert config is not None, [str(issue) for issue in checked(name).issues]
+    return config
+
+
+def test_what_is_shipped() -> None:
+    assert FILES == [
+        "base.yaml",
+        "demo/overlay.yaml",
+        "demo/rollout_matching.yaml",
+        "demo/stage1.yaml",
+        "demo/stage2.yaml",
+        "demo/stage2_a_only.yaml",
+        "demo/stage2_b_only_ablation.yaml",
+        "demo/stage2_mixed.yaml",
+        "rollout_matching/sft.yaml",
+        "stage1/retrain.yaml",
+        "stage1/retrain_hard_ce.yaml",
+        "stage1/retrain_lora.yaml",
+        "stage2_ab/a_only.yaml",
+        "stage2_ab/b_only_ablation.yaml",
+        "stage2_ab/base.yaml",
+        "stage2_ab/mixed.yaml",
+        "stage2_ab/reordered_gt_sft_ablation.yaml",
+    ]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_an_editor_finds_the_schema(name: str) -> None:
+    first, second, *_ = (CONFIGS / name).read_text("utf-8").splitlines()
+    modeline = MODELINE.fullmatch(first)
+    assert modeline is not None
+    assert ((CONFIGS / name).parent / modeline[1]).resolve() == SCHEMA
+    assert second.startswith("# "), "the file says what it is for"
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_it_has_the_form_of_the_schema(name: str) -> None:
+    document = yaml.safe_load((CONFIGS / name).read_text("utf-8"))
+    jsonschema.Draft7Validator(json.loads(SCHEMA.read_text("utf-8"))).validate(document)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_check_config_finds_nothing_but_what_an_ablation_is_told(name: str) -> None:
+    assert isinstance(config_of(name), Config)
+    if "ablation" not in name:
+        assert checked(name).issues == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("stage2_ab/b_only_ablation.yaml", ["advice stage2_ab.schedule.b_ratio"]),
+        ("demo/stage2_b_only_ablation.yaml", ["advice stage2_ab.schedule.b_ratio"]),
+        ("stage2_ab/reordered_gt_sft_ablation.yaml", ["warning stage2_ab.channel_b.reordered_gt_sft"]),
+    ],
+)
+def test_what_an_ablation_is_told(name: str, found: list[str]) -> None:
+    assert [f"{issue.severity} {str(issue).partition(':')[0]}" for issue in checked(name).issues] == found
+
+
+EXPECTED: dict[str, dict[str, Any]] = {
+    "stage1/retrain.yaml": {
+        "custom.trainer_variant": "stage1_sft",
+        "custom.coord_tokens.enabled": True,
+        "custom.coord_soft_ce_w1.enabled": True,
+        "custom.coord_soft_ce_w1.ce_weight": 0,
+    },
+    "stage1/retrain_hard_ce.yaml": {"custom.coord_soft_ce_w1.ce_weight": 1, "custom.coord_soft_ce_w1.gate_weight": 1},
+    "stage1/retrain_lora.yaml": {"lora.enabled": True, "custom.coord_soft_ce_w1.enabled": True},
+    "stage2_ab/base.yaml": {"mask_policy": "unified", "iou_gate": 0.3},
+    "stage2_ab/mixed.yaml": {"mask_policy": "unified", "stage2_ab.schedule.b_ratio": 0.5},
+    "stage2_ab/a_only.yaml": {"mask_policy": "unified", "stage2_ab.schedule.b_ratio": 0},
+    "stage2_ab/b_only_ablation.yaml": {"mask_policy": "unified", "stage2_ab.schedule.b_ratio": 1},
+    "stage2_ab/reordered_gt_sft_ablation.yaml": {"mask_policy": "reordered_gt_sft"},
+    "rollout_matching/sft.yaml": {
+        "custom.trainer_variant": "rollout_matching_sft",
+        "mask_policy": "rollout_matching",
+        "custom.coord_soft_ce_w1.enabled": True,
+    },
+}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_is_what_its_name_says(name: str) -> None:
+    config = config_of(name)
+    found = {path: functools.reduce(getattr, path.split("."), config) for path in EXPECTED[name]}
+    assert found == EXPECTED[name]
+
+
+def test_every_run_has_a_folder_of_its_own() -> None:
+    folders = [config_of(name).training.output_dir for name in FILES]
+    assert len(set(folders)) == len(folders)
+
+
+@pytest.mark.parametrize("folder", ["stage1/retrain", "stage2_ab/a_only", "stage2_ab/b_only", "stage2_ab/mixed"])
+def test_every_main_recipe_has_a_demo(folder: str) -> None:
+    bases = {Path(file).relative_to(CONFIGS).as_posix() for name in DEMOS for file in checked(name).resolved.files}
+    assert [base for base in bases if base.startswith(folder)]
+    assert "rollout_matching/sft.yaml" in bases
+
+
+@pytest.mark.parametrize("name", DEMOS)
+def test_a_demo_stays_in_the_folder_of_the_demo_and_on_the_cpu(name: str) -> None:
+    config = config_of(name)
+    paths = [config.model.path, *config.data.train, *config.data.val, config.training.output_dir]
+    assert {Path(path).relative_to(ROOT).parts[0] for path in paths} == {"demo-out"}
+    assert config.training.use_cpu
+    assert not config.training.bf16
+
+
+@pytest.mark.parametrize("name", DEMOS)
+def test_a_demo_is_its_recipe_otherwise(name: str) -> None:
+    """What makes the method, its weights and its policy, is that of the recipe."""
+    recipes = [file for file in checked(name).resolved.files if "/demo/" not in file and not file.endswith("base.yaml")]
+    for recipe in recipes[:1]:
+        config, base = config_of(name), config_of(Path(recipe).relative_to(CONFIGS).as_posix())
+        assert (config.custom, config.stage2_ab, config.mask_policy) == (base.custom, base.stage2_ab, base.mask_policy)
+
+
+def test_the_demos_pass_with_their_data_once_it_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(CONFIGS, tmp_path / "configs")
+    list(write_dataset(tmp_path / "demo-out/shapes", DatasetSpec({"train": 4, "val": 2}), overwrite=False))
+    for folder in ("tiny-model", "stage1"):
+        (tmp_path / "demo-out" / folder).mkdir()
+    monkeypatch.chdir(tmp_path)
+    for name in DEMOS:
+        found = check_config(f"configs/{name}")
+        assert found.config is not None, found.issues
+        assert found.issues == () or "ablation" in name
+
+
+def test_data_that_is_not_there_is_an_error_unless_it_is_left_out() -> None:
+    found = check_config(str(CONFIGS / "stage1/retrain.yaml")).issues
+    assert {issue.name for issue in found} == {"data-missing", "model-missing"}
