@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import json
 import re
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from string import Formatter
 from typing import Any
 
@@ -18,6 +20,7 @@ from referencing import Registry, Resource
 
 from coordspec.checks.finding import CoordSpace, Finding
 from coordspec.checks.record import check_record
+from coordspec.config.check import check_config
 from coordspec.contracts import Rule, contract_bytes, record_contract, rule, rule_book, schema
 from coordspec.coords import BINS, MAX_BIN, TOKENS, bin_from_pixel
 from coordspec.errors import Place, Severity
@@ -162,6 +165,41 @@ def placeholders(text: str) -> set[str]:
 def test_other_bad_lines_are_strict_json(item: Rule) -> None:
     assert item.bad is not None
     assert parse_line(item.bad.encode(), len(item.bad), 1 << 20).faults == []
+
+
+# ---------------------------------------------------------------- examples of configs
+
+CONFIG_RULES = list(rule_book().about("config").by_name.values())
+CONFIGS = Path(__file__).parent / "fixtures/configs"
+
+
+@pytest.fixture
+def configs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that the examples of family CFG lie in, as the working directory."""
+    shutil.copytree(CONFIGS, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "run.yaml"
+
+
+@by_name([item for item in CONFIG_RULES if item.bad is not None])
+def test_the_bad_config_breaks_its_rule_and_no_other(item: Rule, configs: Path) -> None:
+    assert item.bad_line is not None
+    configs.write_bytes(item.bad_line + b"\n")
+    issues = check_config("run.yaml").issues
+    assert [(issue.name, issue.severity) for issue in issues] == [(item.name, item.severity)]
+
+
+@by_name(CONFIG_RULES)
+def test_the_good_config_breaks_nothing(item: Rule, configs: Path) -> None:
+    configs.write_text(item.good + "\n", "utf-8")
+    checked = check_config("run.yaml")
+    assert checked.issues == ()
+    assert checked.config is not None
+
+
+def test_the_configs_without_a_bad_example_are_those_that_are_built_by_a_test() -> None:
+    built = {"config-too-long", "config-too-many-values", "extends-too-many"}
+    assert {item.name for item in CONFIG_RULES if item.bad is None} == built  # tests/test_config_load.py
 
 
 # ---------------------------------------------------------------- record.schema.json and the checks

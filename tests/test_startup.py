@@ -21,6 +21,8 @@ COCO = {
     "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 30, 40], "area": 1200, "iscrowd": 0}],
 }
 
+CONFIG = "model: {path: .}\ndata: {train: [a.jsonl]}\ntraining: {output_dir: run}\n"
+
 SHOW_MODULES = """
 import sys
 from coordspec_cli.main import run
@@ -34,11 +36,14 @@ RUNS: dict[str, list[str]] = {
     "validate pixels": ["validate", "a.jsonl", "--coord-space", "pixel", "--format", "json"],
     "rule": ["rule", "coord-range"],
     "rules": ["rules"],
+    "schema": ["schema", "config"],
     "fix": ["fix", "a.jsonl", "-o", "fixed.jsonl"],
     "stats": ["stats", "a.jsonl"],
     "convert": ["convert", "coco", "coco.json", "-o", "converted.jsonl"],
     "coords": ["coords", "a.jsonl", "--to", "token", "-o", "tokens.jsonl"],
     "shapes": ["shapes", "--train", "2", "--val", "1", "-o", "shapes"],
+    "check-config": ["check-config", "run.yaml"],
+    "config": ["config", "show", "run.yaml"],
 }
 OTHERS = sorted(COMMANDS.keys() - {args[0] for args in RUNS.values()})
 """Commands that need more than a small file; they are loaded, and run no further than their help."""
@@ -49,6 +54,7 @@ def folder(tmp_path: Path) -> Path:
     """A small contract file, a COCO file, and a package ``torch`` that must not be imported."""
     (tmp_path / "a.jsonl").write_text(json.dumps(RECORD) + "\n")
     (tmp_path / "coco.json").write_text(json.dumps(COCO))
+    (tmp_path / "run.yaml").write_text(CONFIG)
     for name in ("torch", "transformers", "scipy"):
         (tmp_path / "fake" / name).mkdir(parents=True)
         (tmp_path / "fake" / name / "__init__.py").write_text(f'raise RuntimeError("{name} was imported")\n')

@@ -1,4 +1,6 @@
-"""Write the pages of docs/ that say what contracts/ says, or check that they still do.
+"""Write what says the same as something else, or check that it still does.
+
+These are the pages of docs/ that say what contracts/ and the typed config say, and contracts/config.schema.json.
 
 python tools/generate_docs.py            write them
 python tools/generate_docs.py --check    write nothing; exit 1 and name the files that differ
@@ -7,12 +9,20 @@ python tools/generate_docs.py --check    write nothing; exit 1 and name the file
 from __future__ import annotations
 
 import inspect
+import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import yaml
+from pydantic.fields import FieldInfo
+
 from coordspec.checks.finding import CoordSpace
+from coordspec.config.fields import takes
+from coordspec.config.model import Config
+from coordspec.config.schema import config_schema
+from coordspec.config.section import Section, facts, section_of, section_text
 from coordspec.contracts import Rule, record_contract, rule, rule_book, schema
 from coordspec.coords import BINS, MAX_BIN, TOKENS, bin_from_pixel
 from coordspec.findings.explain import heading_anchor, markdown_text, rule_markdown, with_placeholders
@@ -38,7 +48,18 @@ def pages() -> dict[Path, str]:
     families = {rules / f"{family.lower()}.md": _family_page(family) for family in rule_book().families}
     data = Path("docs/data")
     pages = {data / "JSONL_CONTRACT.md": _contract_page(), data / "STATS.md": _stats_page()}
+    pages |= {Path("docs/training/CONFIG.md"): _config_page()}
     return {rules / "README.md": _rules_page(), **families, **pages}
+
+
+def generated() -> dict[Path, str]:
+    """Every generated file, by its path below the repository's root."""
+    return {Path("contracts/config.schema.json"): json_text(config_schema()), **pages()}
+
+
+def json_text(value: Any) -> str:
+    """A JSON file as it is written here."""
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
 def _stats_page() -> str:
@@ -60,8 +81,8 @@ that break the contract at error level are left out and counted, and the exit st
 
 
 def stale() -> list[Path]:
-    """The pages that are missing or differ from what would be written."""
-    return [path for path, text in pages().items() if not _holds(ROOT / path, text)]
+    """The files that are missing or differ from what would be written."""
+    return [path for path, text in generated().items() if not _holds(ROOT / path, text)]
 
 
 def _holds(file: Path, text: str) -> bool:
@@ -73,12 +94,12 @@ def main(arguments: Sequence[str]) -> int:
     if list(arguments) == ["--check"]:
         different = stale()
         for path in different:
-            print(f"{path} differs from contracts/; run python tools/generate_docs.py", file=sys.stderr)
+            print(f"{path} is out of date; run python tools/generate_docs.py", file=sys.stderr)
         return 1 if different else 0
     if arguments:
         print(__doc__, file=sys.stderr)
         return 2
-    for path, text in pages().items():
+    for path, text in generated().items():
         (ROOT / path).parent.mkdir(parents=True, exist_ok=True)
         (ROOT / path).write_text(text, "utf-8")
     return 0
@@ -255,7 +276,9 @@ def _payload_section() -> Iterator[str]:
     yield f"In an object, {'; '.join(facts)}. Nothing else stands in it."
     yield (
         "An object that breaks a rule at error level is refused with its place and the rule; nothing partial is ever "
-        "written."
+        "written. Training refuses such objects too, by the rules in the tables of this page: the run stops with file, "
+        "line and rule, and neither leaves an object out nor skips the record. See "
+        "[training data](../training/DATA.md)."
     )
 
 
@@ -270,6 +293,74 @@ def _file_section() -> Iterator[str]:
 
 def _named(name: str) -> str:
     return f"{_rule_link(rule(name), '../rules/')} {name}"
+
+
+# ---------------------------------------------------------------- docs/training/CONFIG.md
+
+
+def _config_page() -> str:
+    return _page(
+        NOTICE.replace("contracts/", "src/coordspec/config/"),
+        "# Training configs",
+        "A run is described by one YAML file and those that it extends. `coordspec check-config` checks it, before "
+        "anything is loaded; these are all settings that there are. What is not required has a default here, and "
+        "nowhere else: a run uses exactly what `coordspec config show` prints.",
+        *_config_introduction(),
+        *_section_blocks(Config, ()),
+    )
+
+
+def _config_introduction() -> Iterator[str]:
+    yield "## How a file is written"
+    yield "\n".join(
+        (
+            "- `extends` names one file or a list of files, relative to the file in which it stands. The file wins "
+            "over those, a later one over an earlier one; mappings are merged, lists and single values replaced.",
+            "- Paths are relative to the folder of the YAML file in which they stand, whoever extends it.",
+            "- Types are exact: text is no number, a number is no text, and only `true` and `false` are booleans. A "
+            "whole number may stand where a number is asked for. YAML reads `1e-5` as text; write `1.0e-5`.",
+            "- `null` is a value of its own, allowed where the table says so; it also undoes what a parent sets.",
+        )
+    )
+    yield (
+        "The form of a file is a JSON Schema, [config.schema.json](../../contracts/config.schema.json), which "
+        "`coordspec schema config` prints. Editors with a YAML language server complete keys and show these texts "
+        "where the first line of a file names it, as in the recipes under `configs/`, such as "
+        "[the Stage-1 recipe](../../configs/stage1/retrain.yaml):"
+    )
+    yield "```yaml\n# yaml-language-server: $schema=../../contracts/config.schema.json\n```"
+    yield (
+        "`coordspec schema NAME` prints the other files of the contract too: `record` and `payload` as JSON Schemas, "
+        "`rules` and the other tables as YAML."
+    )
+
+
+def _section_blocks(section: type[Section], at: tuple[str, ...]) -> Iterator[str]:
+    """The settings of a section as a table, then the sections in it under their own headings."""
+    inner = {name: section_of(field) for name, field in section.model_fields.items()}
+    rows = [_setting_row((*at, name), section.model_fields[name]) for name, below in inner.items() if below is None]
+    if rows:
+        yield _table(("Setting", "Default", "Takes", "Unit", "What it does", "Source"), rows)
+    for name, below in inner.items():
+        if below is not None:
+            yield f"{'#' * (len(at) + 2)} {'.'.join((*at, name))}"
+            yield " ".join(filter(None, [section_text(below), section.model_fields[name].description]))
+            yield from _section_blocks(below, (*at, name))
+
+
+def _setting_row(at: tuple[str, ...], field: FieldInfo) -> Sequence[str]:
+    unit, source = facts(field)
+    default = "required" if field.is_required() else _code(_yaml(field.default))
+    known = takes(at)
+    assert known is not None
+    return _code(at[-1]), default, known.expected, unit or "", markdown_text(field.description or ""), source
+
+
+def _yaml(value: object) -> str:
+    """A default as it would stand in a config, on one line."""
+    listed = list(value) if isinstance(value, tuple) else value
+    text: str = yaml.safe_dump(listed, default_flow_style=True, width=10_000, allow_unicode=True)
+    return text.removesuffix("\n").removesuffix("\n...")
 
 
 # ---------------------------------------------------------------- fields of a schema

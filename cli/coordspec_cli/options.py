@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
 
 from coordspec.checks.finding import CoordSpace
-from coordspec.contracts import rule
+from coordspec.contracts import rule, rule_book
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -44,3 +44,31 @@ def output_options(command: F) -> F:
     return click.option(
         "-o", "--output", "out", metavar="OUT", required=True, help="File to write (.jsonl, .gz, .zst); - is stdout."
     )(command)
+
+
+def rule_options(subject: str) -> Callable[[F], F]:
+    """``--select`` and ``--ignore`` over the rules on one subject; both give the command a set of names."""
+
+    def names(_ctx: click.Context, _param: click.Parameter, words: Sequence[str]) -> frozenset[str]:
+        try:
+            return rule_book().about(subject).select([word for item in words for word in item.split(",")])
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from error
+
+    def add(command: F) -> F:
+        command = click.option(
+            "--ignore",
+            multiple=True,
+            callback=names,
+            metavar="RULES",
+            help="All but these rules. Wins over --select.",
+        )(command)
+        return click.option(
+            "--select",
+            multiple=True,
+            callback=names,
+            metavar="RULES",
+            help="Only these rules: names, codes or families, separated by commas. May be repeated.",
+        )(command)
+
+    return add

@@ -11,10 +11,10 @@ from typing import Any, Final, NamedTuple, TextIO, TypeVar
 
 import click
 
-from coordspec.errors import InputError
+from coordspec.errors import InputError, Issue
 from coordspec.findings.formats import FORMATS, write_report
 from coordspec.findings.outcome import Outcome
-from coordspec.findings.visible import Role, plain
+from coordspec.findings.visible import Role, plain, sentence, shown, visible
 from coordspec.jsonl.write import refuse_output, write_whole
 from coordspec_cli.main import EXIT_CLEAN, EXIT_FINDINGS, EXIT_USAGE, silence_stdout
 
@@ -112,6 +112,14 @@ def emit(reports: Sequence[Report], outcome: Outcome) -> int:
         except BrokenPipeError:
             silence_stdout()
     return status
+
+
+def write_issues(issues: Sequence[Issue], stream: TextIO) -> None:
+    """Findings that ended a command, outside of a report: one line each, and a hint."""
+    for issue in issues:
+        place = click.style(visible(str(issue.place)), **_COLOURS["path"])
+        click.echo(f"{place}: error: {sentence(issue)} ({issue.code} {issue.name})", file=stream)
+        click.echo(f"    hint: {shown(issue.hint)}", file=stream)
 
 
 def exit_status(outcome: Outcome) -> int:

@@ -21,18 +21,11 @@ from coordspec.validate.baseline import baseline_text, read_baseline
 from coordspec.validate.options import MAX_LINE_BYTES, MAX_LISTED, ImageCheck, Options
 from coordspec.validate.run import Plan, input_bytes, validate_files
 from coordspec_cli.main import EXIT_CLEAN
-from coordspec_cli.options import coord_space_option
+from coordspec_cli.options import coord_space_option, rule_options
 from coordspec_cli.reporting import ReportingCommand, chosen_reports, emit, report_options
 
 _SMALL_BYTES: Final = 16 << 20  # below this a run is over before worker processes have paid for themselves
 _LONG_BYTES: Final = 64 << 20  # below this a run is over before a progress bar could be read
-
-
-def _rule_names(_ctx: click.Context, _param: click.Parameter, words: Sequence[str]) -> frozenset[str]:
-    try:
-        return rule_book().about("data").select([word for item in words for word in item.split(",")])
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from error
 
 
 def _cpus() -> int:
@@ -43,20 +36,7 @@ def _cpus() -> int:
 @click.argument("paths", nargs=-1, required=True, metavar="PATHS...")
 @coord_space_option("What coordinates are: bins 0..999, or pixels within width and height (intermediate files).")
 @click.option("--strict", is_flag=True, help="Take every warning as an error.")
-@click.option(
-    "--select",
-    multiple=True,
-    callback=_rule_names,
-    metavar="RULES",
-    help="Only these rules: names, codes or families, separated by commas. May be repeated.",
-)
-@click.option(
-    "--ignore",
-    multiple=True,
-    callback=_rule_names,
-    metavar="RULES",
-    help="All but these rules. Wins over --select.",
-)
+@rule_options("data")
 @click.option("--check-images", is_flag=True, help="Look at the image files: there, readable, of the size stated.")
 @click.option("--decode-images", is_flag=True, help="Read every pixel of them, to find truncated files. Slow.")
 @click.option(

@@ -6,9 +6,10 @@ import difflib
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
@@ -18,6 +19,24 @@ from coordspec.errors import Issue, Place, Severity
 def contract_bytes(name: str) -> bytes:
     """The bytes of one file of the contract, such as ``record.schema.json``."""
     return files("coordspec._contracts").joinpath(name).read_bytes()
+
+
+_SCHEMA: Final = ".schema.json"
+_TABLE: Final = ".yaml"
+
+
+@cache
+def contract_files() -> Mapping[str, str]:
+    """Every file of the contract by its short name: ``rules`` for ``rules.yaml``, ``record`` for its JSON Schema.
+
+    Where a table has a schema too, the short name is the table's, and the schema is ``masks.schema``.
+    """
+    names = sorted(entry.name for entry in files("coordspec._contracts").iterdir())
+    tables = {name.removesuffix(_TABLE): name for name in names if name.endswith(_TABLE)}
+    schemas = [name for name in names if name.endswith(_SCHEMA)]
+    short = {name: name.removesuffix(_SCHEMA) for name in schemas}
+    named = {(f"{stem}.schema" if stem in tables else stem): name for name, stem in short.items()}
+    return dict(sorted({**named, **tables}.items()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +129,15 @@ def did_you_mean(word: str, known: Collection[str]) -> str:
 @cache
 def rule_book() -> RuleBook:
     """The rules of ``contracts/rules.yaml``."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    document = yaml.load(contract_bytes("rules.yaml"), Loader=loader)  # noqa: S506 (a safe loader either way)
+    document = _table("rules")
     rules = [_rule(entry) for entry in document["rules"]]
     return RuleBook({rule.name: rule for rule in rules}, document["families"], document["subjects"])
+
+
+def _table(name: str) -> Any:
+    """The content of one YAML file of the contract."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return yaml.load(contract_bytes(f"{name}{_TABLE}"), Loader=loader)  # noqa: S506 (a safe loader either way)
 
 
 def _rule(entry: Mapping[str, Any]) -> Rule:
@@ -170,3 +194,117 @@ def record_contract() -> RecordContract:
         poly_min=defs["poly"]["anyOf"][0]["minItems"],
         legacy=frozenset(rule("legacy-key").params["replacements"]),
     )
+
+
+class Owner(StrEnum):
+    """Whose text a piece of a target is."""
+
+    MATCHED = "matched"
+    FP = "fp"
+    FN = "fn"
+    FRAME = "frame"
+
+
+class Kind(StrEnum):
+    """What a piece of a target is: of an object the first three, of the frame the others."""
+
+    STRUCT = "struct"
+    DESC = "desc"
+    COORD = "coord"
+    OPEN = "open"
+    CLOSE = "close"
+    END = "end"
+
+
+class TargetText(StrEnum):
+    """What the text of a target is made of."""
+
+    ROLLOUT = "rollout"
+    GROUND_TRUTH = "ground_truth"
+
+
+NO_LOSS: Final = "none"
+"""What ``geometry`` and ``coord_loss`` say where there is no such loss."""
+
+
+@dataclass(frozen=True, slots=True)
+class MaskRow:
+    """What holds for the texts of one owner.
+
+    ``weights`` are those of the cross entropy. ``geometry`` is the group of the box loss that the owner's objects enter
+    (``matched``, ``fn`` or ``none``), ``coord_loss`` what their coordinate slots get beside it (``soft_ce_w1`` or
+    ``none``).
+    """
+
+    weights: Mapping[Kind, float]
+    geometry: str = NO_LOSS
+    coord_loss: str = NO_LOSS
+
+
+@dataclass(frozen=True, slots=True)
+class MaskPolicy:
+    """One row set of ``masks.yaml``. ``rows`` has the owners that targets under it can have."""
+
+    name: str
+    about: str
+    target: TargetText
+    rows: Mapping[Owner, MaskRow]
+
+    def weight(self, owner: Owner, kind: Kind) -> float:
+        """Weight of the cross entropy; KeyError where no target has such a text."""
+        return self.rows[owner].weights[kind]
+
+
+@dataclass(frozen=True, slots=True)
+class MaskPolicies:
+    """The policies of Channel-B by name, and the row sets of targets that are the ground truth and nothing else."""
+
+    default: str
+    by_name: Mapping[str, MaskPolicy]
+    ground_truth: Mapping[str, MaskPolicy]
+
+    def find(self, name: str) -> MaskPolicy:
+        """The policy of that name.
+
+        Raises:
+            ValueError: there is none; the message lists the policies and says what was probably meant.
+        """
+        return _row_set(name, self.by_name, "mask policy")
+
+    def find_ground_truth(self, name: str) -> MaskPolicy:
+        """The row set of that name for targets without a rollout.
+
+        Raises:
+            ValueError: there is none; the message lists them and says what was probably meant.
+        """
+        return _row_set(name, self.ground_truth, "row set for the ground truth")
+
+
+def _row_set(name: str, known: Mapping[str, MaskPolicy], what: str) -> MaskPolicy:
+    if name not in known:
+        raise ValueError(f"no {what} is called {name!r}{did_you_mean(name, known)}; there are {', '.join(known)}")
+    return known[name]
+
+
+@cache
+def mask_policies() -> MaskPolicies:
+    """The supervision policies of ``contracts/masks.yaml``."""
+    document = _table("masks")
+    return MaskPolicies(
+        default=document["default"],
+        by_name={name: _policy(name, entry) for name, entry in document["policies"].items()},
+        ground_truth={
+            name: _policy(name, {"target": TargetText.GROUND_TRUTH, **entry})
+            for name, entry in document["ground_truth"].items()
+        },
+    )
+
+
+def _policy(name: str, entry: Mapping[str, Any]) -> MaskPolicy:
+    rows = {owner: _mask_row(entry[owner]) for owner in Owner if owner in entry}
+    return MaskPolicy(name, entry["about"], TargetText(entry["target"]), rows)
+
+
+def _mask_row(entry: Mapping[str, Any]) -> MaskRow:
+    losses = {name: entry[name] for name in ("geometry", "coord_loss") if name in entry}
+    return MaskRow({kind: float(entry[kind]) for kind in Kind if kind in entry}, **losses)

@@ -85,6 +85,9 @@ class ContractError(CoordspecError, ValueError):
         self.issues = tuple(issues)
         super().__init__("\n".join(f"{i.place}: {i}" if str(i.place) else str(i) for i in self.issues))
 
+    def __reduce__(self) -> tuple[type[ContractError], tuple[tuple[Issue, ...]]]:
+        return type(self), (self.issues,)  # worker processes send these to their parent
+
 
 class InputError(CoordspecError):
     """A file, folder or stream that a command was told to use cannot be used."""

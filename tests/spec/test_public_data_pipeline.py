@@ -13,12 +13,20 @@ from typing import Any
 
 import pytest
 import zstandard
-from spec_tools import BOX, ERROR, GOOD, Done, coordspec, folder, lines, record, with_object
+from PIL import Image
+from spec_tools import BOX, ERROR, GOOD, Done, coordspec, folder, lines, record, validate, with_object
 
+import mutants
+import train_samples
 from coordspec.coords import BINS, TOKENS, bin_from_pixel, pixel_from_bin, unit_from_bin
 from coordspec.errors import ContractError, Place
 from coordspec.record import CoordForm, DetObject, Record, render_payload
 from coordspec.spec.binding import harness, scenario
+from coordspec.tokenizer import END_OF_TURN
+from coordspec.train.dataset import Samples
+from coordspec.train.images import ImageLimits
+from coordspec.train.records import Records
+from coordspec.validate.options import MAX_LINE_BYTES
 
 SMALL = Path(__file__).parents[1] / "fixtures/coco_small"
 SIDES = (1, 2, 101, 640, 1000, 4001)
@@ -453,3 +461,65 @@ def test_empty_images() -> None:
             shapes("s", "--train", 10, "--val", 1, "--empty-share", share)
             empty = [not value["objects"] for value in values("s/train.jsonl")]
         assert empty == [share == 1] * 10
+
+
+# ----------------------------------------------------------------------------------------------------------- training
+
+
+def training_samples(path: str) -> Samples:
+    """The data set that training reads, for the embedded default's model."""
+    limits = ImageLimits(max_pixels=1 << 20, max_bytes=1 << 20)
+    return Samples(Records.of_files([path], MAX_LINE_BYTES), None, limits, train_samples.encoder())
+
+
+@harness("training-object")
+def training_object(object: str, message: str | None = None, rule: str | None = None) -> None:  # noqa: A002
+    objects = f'[{{"desc": "cat", "bbox_2d": [1, 2, 3, 4]}}, {object}]'
+    bad = record().replace('"objects": []', f'"objects": {objects}')
+    with folder() as here:
+        (here / "train.jsonl").write_bytes(lines(GOOD, GOOD, bad))
+        samples = training_samples("train.jsonl")
+        with pytest.raises(ContractError) as raised:
+            samples[2]
+    if message is not None:
+        assert str(raised.value) == f"train.jsonl:3: {message}"
+    else:
+        assert [issue.code for issue in raised.value.issues] == [rule]
+        assert str(raised.value).startswith("train.jsonl:3: objects[1]")
+
+
+@scenario(
+    "public-data-pipeline",
+    "Training targets hold valid objects only",
+    "The least that is accepted",
+    digest="5b7da9047b9c",
+)
+def test_the_least_that_training_accepts() -> None:
+    objects = [{"desc": "a", "bbox_2d": [1, 2, 3, 4]}, {"desc": "b", "poly": [1, 2, 3, 2, 3, 4]}]
+    with folder() as here:
+        Image.new("RGB", (640, 480)).save(here / "a.png")
+        (here / "train.jsonl").write_bytes(lines(record(objects=objects)))
+        sample = training_samples("train.jsonl")[0]
+    text = train_samples.processor().tokenizer.decode(sample.ids_T[sample.answer :])
+    entries = json.loads(text.removesuffix(END_OF_TURN))
+    assert [entry["desc"] for entry in entries.values()] == ["a", "b"]
+    assert entries["object_1"]["bbox_2d"] == [TOKENS[k] for k in (1, 2, 3, 4)]
+    assert entries["object_2"]["poly"] == [TOKENS[k] for k in (1, 2, 3, 2, 3, 4)]
+
+
+@scenario("public-data-pipeline", "Training targets hold valid objects only", "One set of rules", digest="480fd861b7fd")
+def test_training_and_validate_have_one_set_of_rules() -> None:
+    data = b"\n".join(itertools.islice(mutants.lines(seed=5), 600)) + b"\n"
+    report = validate(data, "--max-errors", 10_000).report
+    expected = {issue["line"] for issue in report["issues"] if issue["severity"] == "error"}
+    refused = set()
+    with folder() as here:
+        (here / "a.jsonl").write_bytes(data)
+        records = training_samples("a.jsonl").records
+        for number in range(len(records)):
+            try:
+                _ = records[number]
+            except ContractError:
+                refused.add(number + 1)
+    assert refused == expected
+    assert 100 < len(expected) < 500

@@ -13,5 +13,8 @@ def beside(file: str, path: str) -> str:
 
 
 def identity(path: str) -> str:
-    """The same for every way to name a file."""
-    return os.path.realpath(path)
+    """The same for every way to name a file. A text that can name none stands for itself."""
+    try:
+        return os.path.realpath(path)
+    except ValueError:  # a NUL, or half of a surrogate pair
+        return path

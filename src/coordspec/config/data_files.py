@@ -6,14 +6,11 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from coordspec.checks.record import check_record
 from coordspec.config.beside import beside
 from coordspec.config.fault import Fault
 from coordspec.config.tree import Entry, Node, find, shown_node
 from coordspec.contracts import rule
 from coordspec.errors import InputError, Pointer, Severity, dotted_path
-from coordspec.jsonl.parse import parse_line
-from coordspec.jsonl.read import read_lines
 
 _FILES = ("train", "val")
 
@@ -22,21 +19,17 @@ def check_data_files(root: Node, max_line_bytes: int) -> Iterator[Fault]:
     """What is wrong with the files that stand in a config; a value that is no path is not looked at."""
     for name in _FILES:
         listed = find(root, ("data", name))
-        items = listed.node.value if listed is not None and isinstance(listed.node.value, tuple) else ()
-        for index, item in enumerate(items):
+        if listed is None or not isinstance(listed.node.value, tuple):
+            continue
+        for index, item in enumerate(listed.node.value):
             if isinstance(item.value, str) and item.value:
-                entry = Entry(item, (item.place, *listed.chain[1:])) if listed else Entry(item, (item.place,))
-                yield from _check_records(("data", name, index), entry, max_line_bytes)
+                yield from _check_records(("data", name, index), Entry(item, listed.chain), max_line_bytes)
     for at, name in ((("data", "image_root"), "data-missing"), (("model", "path"), "model-missing")):
         folder = find(root, at)
         if folder is not None and isinstance(folder.node.value, str) and folder.node.value:
             path = beside(folder.node.place.path, folder.node.value)
-            if not _is(path, Path.is_dir):
+            if not Path(path).is_dir():
                 yield Fault(name, at, folder, {"value": shown_node(folder.node), "path": path, "what": "folder"})
-
-
-def _is(path: str, test: object) -> bool:
-    return bool(path) and callable(test) and bool(test(Path(path)))
 
 
 def _check_records(at: Pointer, entry: Entry, max_line_bytes: int) -> Iterator[Fault]:
@@ -56,6 +49,10 @@ def _check_records(at: Pointer, entry: Entry, max_line_bytes: int) -> Iterator[F
 
 def _first_error(path: str, max_line_bytes: int) -> str:
     """The first finding at error level in the first records, in words; the empty string if there is none."""
+    from coordspec.checks.record import check_record  # noqa: PLC0415 (only where there is a file to read)
+    from coordspec.jsonl.parse import parse_line  # noqa: PLC0415
+    from coordspec.jsonl.read import read_lines  # noqa: PLC0415
+
     count = 0
     for line in islice(read_lines(path, max_line_bytes), rule("data-record").params["records"]):
         count += 1

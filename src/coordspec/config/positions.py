@@ -104,7 +104,7 @@ class _Builder:
         place = self._place(event.start_mark)
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event, place, at)
-        if len(at) > _limit("max_depth"):
+        if len(at) >= _limit("max_depth") and not isinstance(event, yaml.ScalarEvent):
             raise self._refuse("config-too-deep", place, limit=_limit("max_depth"))
         before = self._count
         self._grow(1, place)

@@ -77,10 +77,12 @@ def rule_markdown(rule: Rule, level: int = 1) -> str:
 
 def _fenced(rule: Rule, example: str) -> str:
     """The example in a fence: a JSON line for rules on data, lines of a file for the others."""
-    if rule.family in rule_book().subjects["data"]:
+    subjects = rule_book().subjects
+    if rule.family in subjects["data"]:
         return f"```json\n{visible(example)}\n```"
+    form = "yaml" if rule.family in subjects["config"] else "text"
     lines = "\n".join(map(visible, example.rstrip("\n").split("\n")))
-    return f"````text\n{lines}\n````"
+    return f"````{form}\n{lines}\n````"
 
 
 def markdown_text(text: str) -> str:

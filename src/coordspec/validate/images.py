@@ -19,7 +19,7 @@ from coordspec.validate.options import ImageCheck
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # what it has to say of a file is in the finding
 
 # What Pillow's plugins raise on broken files: NotImplementedError is a RuntimeError, UnidentifiedImageError an OSError.
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error, Image.DecompressionBombError)
+BROKEN = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error, Image.DecompressionBombError)
 _ORIENTATION, _SWAPPED = (
     0x0112,
     (5, 6, 7, 8),
@@ -51,7 +51,7 @@ def _check_file(path: str, at: Pointer, said: tuple[object, object], check: Imag
     except UnidentifiedImageError:
         yield Finding("image-unreadable", at, {"value": shown(path), "reason": "it is no image of a known format"})
         return
-    except _BROKEN as error:
+    except BROKEN as error:
         yield Finding("image-unreadable", at, {"value": shown(path), "reason": str(error) or type(error).__name__})
         return
     if all(type(side) is int and side > 0 for side in said) and seen != said:

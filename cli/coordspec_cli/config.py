@@ -1,0 +1,108 @@
+"""``coordspec config``: what a config means, and where two of them differ."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import click
+
+from coordspec.config.check import Checked, Options, check_config, outcome_of
+from coordspec.config.show import Change, Setting, changes, settings, show_yaml, yaml_text
+from coordspec.findings.text import write_text
+from coordspec.findings.visible import encodable, visible, write_line
+from coordspec_cli.main import EXIT_CLEAN, EXIT_FINDINGS, EXIT_USAGE
+
+
+@click.group("config")
+def command() -> None:
+    """Training configs: every value of one with its origin, and how two differ."""
+
+
+@command.command("show")
+@click.argument("file", metavar="FILE")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["yaml", "json"]),
+    default="yaml",
+    show_default=True,
+    help="YAML with the origins as comments, or JSON; its keys are explained in docs/training/CHECK_CONFIG.md.",
+)
+def show_command(file: str, form: str) -> int:
+    """Print the whole config with the origin of every value: file and line, or default.
+
+    What the config extends is resolved, and defaults are filled in: this is what a run from it uses. Its data is not
+    looked at.
+
+    Exit status: 0 shown, 1 the config has errors (they go to standard error), 2 a file that cannot be read.
+    """
+    checked = _checked(file)
+    if checked is None:
+        return EXIT_FINDINGS
+    config, resolved = checked.config, checked.resolved
+    assert config is not None
+    if form == "json":
+        value = {
+            "files": [encodable(path) for path in resolved.files],
+            "config": config.model_dump(mode="json"),
+            "settings": {setting.path: setting.value_of_json() for setting in settings(config, resolved)},
+        }
+        click.echo(json.dumps(value, indent=2))
+        return EXIT_CLEAN
+    for line in show_yaml(config, resolved).splitlines():
+        write_line(sys.stdout, line)
+    return EXIT_CLEAN
+
+
+@command.command("diff")
+@click.argument("old", metavar="A")
+@click.argument("new", metavar="B")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="A line for each setting that differs, or JSON; its keys are explained in docs/training/CHECK_CONFIG.md.",
+)
+def diff_command(old: str, new: str, form: str) -> int:
+    """Say which settings have other values in config B than in config A, and where both come from.
+
+    Resolved values are compared, defaults included, so two files that say the same in different ways are the same.
+
+    Exit status, as that of diff: 0 the same, 1 different, 2 one of them has errors or cannot be read.
+    """
+    sides = [_checked(old), _checked(new)]
+    if None in sides:
+        return EXIT_USAGE
+    first, second = ([*settings(c.config, c.resolved)] if c and c.config else [] for c in sides)
+    found = changes(first, second)
+    if form == "json":
+        click.echo(json.dumps({"same": not found, "changes": [_change_value(change) for change in found]}, indent=2))
+    else:
+        for change in found:
+            write_line(sys.stdout, _change_line(change))
+    return EXIT_FINDINGS if found else EXIT_CLEAN
+
+
+def _checked(file: str) -> Checked | None:
+    """The config, or None if it has errors; those are then on standard error."""
+    checked = check_config(file, Options(data=False))
+    if checked.config is None:
+        write_text(outcome_of([file], [checked]), sys.stderr)
+        return None
+    return checked
+
+
+def _change_line(change: Change) -> str:
+    return f"{change.path}: {_side(change.old)} -> {_side(change.new)}"
+
+
+def _side(setting: Setting | None) -> str:
+    return "nothing" if setting is None else f"{yaml_text(setting.value)} ({visible(setting.origin)})"
+
+
+def _change_value(change: Change) -> dict[str, object]:
+    sides = {"old": change.old, "new": change.new}
+    return {"path": change.path, **{name: side and side.value_of_json() for name, side in sides.items()}}

@@ -1,0 +1,111 @@
+"""``coordspec sheet``: predictions and ground truth in one picture."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from coordspec.errors import InputError
+from coordspec.evaluate.packages import MissingPackageError
+from coordspec.findings.visible import plural
+from coordspec.jsonl.write import refuse_output, write_whole
+from coordspec.predictions.files import read_predictions
+from coordspec_cli.options import max_line_bytes_option
+
+if TYPE_CHECKING:
+    from coordspec.infer.sheet import Judged
+
+_MOST: Final = 400
+
+
+@click.command("sheet", epilog="The picture is explained in docs/evaluation/INFER.md.")
+@click.argument("preds", metavar="PREDS")
+@click.argument("data", metavar="DATA")
+@click.option(
+    "-o", "--output", "out", metavar="PNG", required=True, type=click.Path(path_type=Path), help="Picture to write."
+)
+@click.option("--overwrite", is_flag=True, help="Replace PNG if it exists.")
+@click.option(
+    "--count",
+    type=click.IntRange(1, _MOST),
+    default=16,
+    show_default=True,
+    metavar="N",
+    help="Records that are drawn, the first ones of DATA.",
+)
+@click.option(
+    "--columns", type=click.IntRange(1, 20), default=4, show_default=True, metavar="N", help="Images in a row."
+)
+@click.option(
+    "--cell",
+    type=click.IntRange(96, 1024),
+    default=240,
+    show_default=True,
+    metavar="PIXELS",
+    help="Side of the square that an image is fitted into.",
+)
+@click.option(
+    "--image-root",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder that image paths are relative to; without it the folder of DATA.",
+)
+@max_line_bytes_option("a longer one stops the command.")
+def command(
+    *,
+    preds: str,
+    data: str,
+    out: Path,
+    overwrite: bool,
+    count: int,
+    columns: int,
+    cell: int,
+    image_root: Path | None,
+    max_line_bytes: int,
+) -> None:
+    """Draw predictions and their ground truth into one picture.
+
+    PREDS is a prediction file, DATA the contract file that it was made for. Solid boxes are predictions, green where
+    they are right and red where they are not; dashed boxes are the ground truth.
+    """
+    refuse_output(out, overwrite=overwrite, sources=[preds, data])
+    judged = _judged(preds, data, max_line_bytes)
+    picture = _draw(judged, Path(preds).name, image_root, count, columns=columns, cell=cell)
+    with write_whole(out, overwrite=overwrite, sources=[preds, data]) as stream:
+        stream.write(picture)
+    drawn = min(count, len(judged))
+    click.echo(f"{click.format_filename(out)}: {drawn} of {plural(len(judged), 'record')}")
+
+
+def _judged(preds: str, data: str, max_line_bytes: int) -> list[Judged]:
+    try:
+        from coordspec.evaluate.join import join, read_records  # noqa: PLC0415 (numpy and scipy are of an extra)
+        from coordspec.infer.sheet import judge  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise MissingPackageError(error.name) from error
+    file = read_predictions(preds, max_line_bytes)
+    records = read_records(data, max_line_bytes)
+    if not records:
+        raise InputError(data, "holds no record, so there is nothing to draw")
+    joined = join(records, file.predictions)
+    if len(joined.missing) == len(records):
+        raise InputError(preds, f"holds no prediction for a record of {data}")
+    return judge(joined.records, joined.predictions)
+
+
+def _draw(
+    judged: Sequence[Judged], name: str, image_root: Path | None, count: int, *, columns: int, cell: int
+) -> bytes:
+    """The PNG file."""
+    from coordspec.infer.sheet import IOU, Layout, draw_sheet, f1  # noqa: PLC0415 (numpy and scipy are of an extra)
+
+    score = f1(judged)
+    shown = "" if score is None else f", F1 {score:.3f} at IoU {IOU}"
+    title = f"{name}: {plural(len(judged), 'record')}{shown}"
+    buffer = io.BytesIO()
+    draw_sheet(judged[:count], image_root, Layout(columns, cell), title).save(buffer, "PNG")
+    return buffer.getvalue()

@@ -1,0 +1,98 @@
+"""``coordspec train``: from a config to a checkpoint."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from coordspec.config.check import check_config, outcome_of
+from coordspec.config.show import show_yaml
+from coordspec.errors import ContractError
+from coordspec.findings.text import write_text
+from coordspec_cli.main import EXIT_CLEAN, EXIT_FINDINGS
+from coordspec_cli.reporting import write_issues
+
+if TYPE_CHECKING:
+    from coordspec.train.run import Listener
+
+_LINE = ("loss", "loss/base_ce", "coord/expected_bin_error", "learning_rate", "speed/tokens_per_s")
+"""Metrics that the terminal shows; metrics.jsonl has all of them."""
+
+
+@click.command("train", epilog="What is logged is explained in docs/training/METRICS_LOSSES.md.")
+@click.argument("file", metavar="CONFIG")
+@click.option("--resume", is_flag=True, help="Go on from the newest checkpoint in training.output_dir.")
+def command(*, file: str, resume: bool) -> int:
+    """Train as CONFIG says. It alone decides; there are no other settings.
+
+    CONFIG is checked in full first, then the data, and nothing is written before both are sound. On several GPUs or
+    processes: torchrun --nproc-per-node N -m coordspec_cli train CONFIG.
+
+    Exit status: 0 done, 1 the config or the data has errors, 2 something cannot be used, or the run had to stop.
+    """
+    checked = check_config(file)
+    if checked.config is None:
+        write_text(outcome_of([file], [checked]), sys.stderr)
+        return EXIT_FINDINGS
+    from coordspec.train.ranks import FIRST, rank  # noqa: PLC0415 (torch is loaded when the config is known to be sound)
+    from coordspec.train.run import train  # noqa: PLC0415
+
+    with _listener(checked.config.logging.console and rank() == FIRST) as listener:
+        try:
+            result = train(checked.config, show_yaml(checked.config, checked.resolved), listener, resume=resume)
+        except ContractError as error:
+            write_issues(error.issues, sys.stderr)
+            return EXIT_FINDINGS
+    if rank() != FIRST:
+        return EXIT_CLEAN
+    click.echo(f"{click.format_filename(result.final)}: trained for {result.steps} steps")
+    for name, value in result.evaluation.items():
+        click.echo(f"  {name:<32} {value:.4f}")
+    return EXIT_CLEAN
+
+
+@contextmanager
+def _listener(console: bool) -> Iterator[Listener]:
+    """A bar and lines of metrics on standard error; with ``console`` off, nothing."""
+    from coordspec.train.run import Listener  # noqa: PLC0415
+
+    if not console:
+        yield Listener(lambda _: None, lambda *_: None, lambda _: None, lambda *_: None)
+        return
+    from rich.console import Console  # noqa: PLC0415 (only for the bar)
+    from rich.progress import (  # noqa: PLC0415
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns: tuple[Any, ...] = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
+    )  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("starting", total=None)
+
+        def note(text: str) -> None:
+            bar.update(task, description=text)
+
+        def start(done: int, steps: int) -> None:
+            bar.update(task, description="training", completed=done, total=steps)
+
+        def advance(step: int) -> None:
+            bar.update(task, description="training", completed=step)
+
+        def metrics(step: int, values: Mapping[str, float]) -> None:
+            names = [
+                name for name in (*_LINE, *values) if name in values and (name in _LINE or name.startswith("eval/"))
+            ]
+            text = "  ".join(f"{name} {values[name]:.4g}" for name in dict.fromkeys(names))
+            bar.console.print(f"step {step}  {text}", markup=False, highlight=False, soft_wrap=True)
+
+        yield Listener(note, start, advance, metrics)

@@ -1,0 +1,1 @@
+"""What a trained checkpoint says about records: prediction files, the evaluation checklist, contact sheets."""

@@ -1,0 +1,143 @@
+"""A checkpoint, ready to answer: as it was trained, or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from pydantic import ValidationError
+
+from coordspec.config.inputs import Template
+from coordspec.errors import InputError
+from coordspec.model.checkpoint import (
+    Attention,
+    Dtype,
+    Processor,
+    VisionLanguageModel,
+    check_folder,
+    load_model,
+    load_processor,
+)
+from coordspec.model.folder import MARKS
+from coordspec.rollout.tokens import TokenTable
+from coordspec.train.fingerprint import FILE, Fingerprint, differences, fingerprint, read_fingerprint
+from coordspec.train.prompt import Prompter
+
+_OF_TEMPLATE: Final = ("system_prompt", "user_prompt", "min_pixels", "max_pixels")
+"""Settings of a template that a fingerprint holds under their own names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """How a checkpoint is opened.
+
+    ``template`` holds settings of ``Template`` that replace those which the checkpoint was trained with; another value
+    is refused, so this is for a checkpoint that says nothing about them. ``device`` is one of torch, or ``auto``: the
+    GPU where there is one. With ``unknown_preprocessing`` a checkpoint without a fingerprint is taken as it is.
+    """
+
+    template: Mapping[str, Any]
+    dtype: Dtype = "auto"
+    attn_implementation: Attention = "sdpa"
+    device: str = "auto"
+    unknown_preprocessing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A model on its device, in evaluation mode, with all that turns records into its inputs."""
+
+    path: Path
+    model: VisionLanguageModel
+    processor: Processor
+    template: Template
+    table: TokenTable
+    preprocess: Fingerprint
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    def prompter(self) -> Prompter:
+        """What encodes its prompts."""
+        return Prompter(self.processor, self.model.config.image_token_id, self.template)
+
+
+def open_checkpoint(path: Path, opening: Opening) -> Checkpoint:
+    """Load a checkpoint folder.
+
+    Raises:
+        InputError: it cannot be loaded; it has no preprocess fingerprint and may not lack one; what would be done to
+            images and prompts now is not what was done in training, with everything that differs.
+    """
+    device = _device(opening.device)
+    _refuse_adapter(path)
+    check_folder(path)
+    saved = _saved(path, opening)
+    template = _template(path, {name: saved[name] for name in _OF_TEMPLATE if name in saved} | dict(opening.template))
+    processor = load_processor(path, min_pixels=template.min_pixels, max_pixels=template.max_pixels)
+    now = fingerprint(processor, template)
+    if saved and (found := differences(saved, now)):
+        raise InputError(str(path), f"would not be shown what it was trained on: {'; '.join(found)}")
+    model = load_model(path, dtype=opening.dtype, attn_implementation=opening.attn_implementation)
+    model.to(device)  # type: ignore[arg-type]  # transformers decorates it beyond recognition
+    return Checkpoint(path, model, processor, template, TokenTable(processor.tokenizer), now)
+
+
+def weights_sha256(path: Path) -> str:
+    """A hash over the names and the bytes of all weights of a checkpoint folder.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        for file in sorted(path.glob("*.safetensors")):
+            with file.open("rb") as stream:
+                digest.update(f"{file.name}:{hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode())
+    except OSError as error:
+        raise InputError(str(path), error.strerror or str(error)) from error
+    return digest.hexdigest()
+
+
+def _refuse_adapter(path: Path) -> None:
+    config, adapter = MARKS
+    if (path / adapter).is_file() and not (path / config).is_file():
+        raise InputError(str(path), "holds an adapter and no whole model; merge it first, with `coordspec merge-lora`")
+
+
+def _saved(path: Path, opening: Opening) -> Fingerprint:
+    """The fingerprint of a checkpoint; an empty one where it may lack one and does."""
+    if (path / FILE).exists():
+        return read_fingerprint(path)
+    if opening.unknown_preprocessing:
+        return {}
+    raise InputError(
+        str(path),
+        f"has no {FILE}, so nobody can tell if images and prompts would be those that it was trained on; pass "
+        "--unknown-preprocessing to take it as it is",
+    )
+
+
+def _template(path: Path, settings: Mapping[str, Any]) -> Template:
+    try:
+        return Template(**settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        raise InputError(str(path), f"its prompts cannot be written with {name}: {first['msg']}") from error
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch asserts that it was compiled for the device
+        raise InputError(name, f"is no device that can be used here: {str(error).splitlines()[0]}") from error
+    return device

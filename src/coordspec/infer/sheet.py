@@ -1,0 +1,226 @@
+"""A contact sheet: images with their ground truth and what was predicted, in one picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from coordspec.config.inputs import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
+from coordspec.coords import pixel_from_bin
+from coordspec.evaluate.categories import Categories
+from coordspec.evaluate.f1 import match
+from coordspec.evaluate.overlaps import overlaps, same_category
+from coordspec.evaluate.scenes import Geometry, make_scenes
+from coordspec.findings.visible import plural, visible
+from coordspec.predictions.record import PredictedObject, Prediction
+from coordspec.record import DetObject, Record
+from coordspec.train.images import ImageLimits, open_images, root_of
+
+IOU: Final = 0.5
+"""A prediction of the same category that overlaps by as much counts as right."""
+
+_LIMITS: Final = ImageLimits(MAX_IMAGE_PIXELS, MAX_IMAGE_BYTES)
+_Colour: TypeAlias = tuple[int, int, int]
+_PAPER: Final[_Colour] = (250, 250, 250)
+_INK: Final[_Colour] = (30, 30, 30)
+_RIGHT: Final[_Colour] = (0, 135, 62)
+_WRONG: Final[_Colour] = (205, 30, 30)
+_TRUTH: Final[_Colour] = (255, 255, 255)
+_EDGE: Final[_Colour] = (0, 0, 0)
+_MARGIN: Final = 12
+_FONT_SIZE: Final = 13
+_LINE: Final = _FONT_SIZE + 5
+_DASH: Final = 6
+_WIDTH: Final = 3
+_CELL: Final = 240
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How many images stand in a row, and the side of the square that each of them is fitted into, in pixels."""
+
+    columns: int = 4
+    cell: int = _CELL
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A record and its prediction; ``right[i]`` says that prediction i is, ``found[j]`` that object j was found."""
+
+    record: Record
+    prediction: Prediction | None
+    right: tuple[bool, ...]
+    found: tuple[bool, ...]
+
+
+def judge(records: Sequence[Record], predictions: Sequence[Prediction | None]) -> list[Judged]:
+    """Match the predictions of each record with its objects, one to one, within categories, at ``IOU``.
+
+    Raises:
+        InputError: an image is too large to evaluate.
+    """
+    objects = [() if item is None else item.objects for item in predictions]
+    scenes = make_scenes(records, objects, Categories())
+    pairs = match(same_category(scenes, overlaps(scenes, Geometry.BOXES, IOU)), [IOU]).at[0]
+    found_N, right_N = np.zeros(len(scenes.truth), bool), np.zeros(len(scenes.predicted), bool)
+    found_N[pairs.truth_P], right_N[pairs.predicted_P] = True, True
+    found = np.split(found_N, scenes.truth.starts_I[1:-1])
+    right = np.split(right_N, scenes.predicted.starts_I[1:-1])
+    return [
+        Judged(record, prediction, tuple(right[i].tolist()), tuple(found[i].tolist()))
+        for i, (record, prediction) in enumerate(zip(records, predictions, strict=True))
+    ]
+
+
+def f1(judged: Sequence[Judged]) -> float | None:
+    """F1 over all of them, None where there is neither an object nor a prediction."""
+    both = sum(len(item.right) + len(item.found) for item in judged)
+    return sum(sum(item.right) + sum(item.found) for item in judged) / both if both else None
+
+
+def draw_sheet(judged: Sequence[Judged], image_root: Path | None, layout: Layout, title: str) -> Image.Image:
+    """The sheet: a line of title, a key to the colours, then the first image of every record with its boxes.
+
+    The same input gives the same pixels under one version of Pillow.
+
+    Raises:
+        ContractError: an image is missing, broken or too large.
+    """
+    rows = -(-len(judged) // layout.columns)
+    pitch = layout.cell + _MARGIN
+    head = _MARGIN + 2 * _LINE + _MARGIN
+    size = _MARGIN + layout.columns * pitch, head + rows * (pitch + _LINE)
+    sheet = Image.new("RGB", size, _PAPER)
+    _draw_head(sheet, title)
+    for number, item in enumerate(judged):
+        row, column = divmod(number, layout.columns)
+        left, top = _MARGIN + column * pitch, head + row * (pitch + _LINE)
+        image = open_images(item.record, root_of(item.record, image_root), _LIMITS)[0]
+        cell = _draw_cell(image, item, layout.cell)
+        sheet.paste(cell, (left, top))
+        ImageDraw.Draw(sheet).text((left, top + layout.cell + 2), _caption(item, layout.cell), _INK, _font())
+    return sheet
+
+
+def _draw_head(sheet: Image.Image, title: str) -> None:
+    draw = ImageDraw.Draw(sheet)
+    draw.text((_MARGIN, _MARGIN), visible(title), _INK, _font())
+    left, top = float(_MARGIN), _MARGIN + _LINE
+    for colour, dashed, text in (
+        (_RIGHT, False, f"right: same words, IoU from {IOU}"),
+        (_WRONG, False, "wrong"),
+        (_TRUTH, True, "ground truth"),
+    ):
+        middle = top + _LINE // 2
+        _line(draw, (left, middle), (left + 30, middle), colour, dashed=dashed)
+        draw.text((left + 36, top), text, _INK, _font())
+        left += 36 + _font().getlength(text) + 2 * _MARGIN
+
+
+def _caption(item: Judged, width: int) -> str:
+    """The name of the image and how many objects were found, cut to a width in pixels."""
+    name = visible(Path(item.record.images[0]).name)
+    if item.prediction is None:
+        found = "no prediction"
+    else:
+        wrong = item.right.count(False)
+        found = f"{sum(item.found)} of {plural(len(item.found), 'object')}" + (f", {wrong} wrong" if wrong else "")
+        found += ", cut short" if item.prediction.truncated or item.prediction.fallback else ""
+    while name and _font().getlength(f"{name}  {found}") > width:
+        name = name[:-2] + "…" if len(name) > 1 else ""
+    return f"{name}  {found}"
+
+
+def _draw_cell(image: Image.Image, item: Judged, side: int) -> Image.Image:
+    """The image, fitted into a square, with its boxes: predictions first, so that ground truth stays to be seen."""
+    scale = side / max(image.size)
+    width, height = (max(1, round(length * scale)) for length in image.size)
+    cell = Image.new("RGB", (side, side), _PAPER)
+    cell.paste(image.resize((width, height), Image.Resampling.LANCZOS))
+    draw = ImageDraw.Draw(cell)
+    predicted = () if item.prediction is None else item.prediction.objects
+    colours = [_RIGHT if right else _WRONG for right in item.right]
+    for found, colour in zip(predicted, colours, strict=True):
+        _outline(draw, _points(found, width, height), colour, dashed=False)
+    for truth in item.record.objects:
+        _outline(draw, _points(truth, width, height), _TRUTH, dashed=True)
+    for found, colour in zip(predicted, colours, strict=True):
+        _label(draw, _points(found, width, height), found.desc, colour, (width, height))
+    return cell
+
+
+def _points(item: DetObject | PredictedObject, width: int, height: int) -> list[tuple[float, float]]:
+    """The corners of a box or polygon in the pixels of a cell."""
+    flat = item.poly
+    if flat is None:
+        assert item.bbox_2d is not None, "an object has one geometry"
+        x1, y1, x2, y2 = item.bbox_2d
+        flat = x1, y1, x2, y1, x2, y2, x1, y2
+    xs, ys = flat[0::2], flat[1::2]
+    return [(pixel_from_bin(x, width), pixel_from_bin(y, height)) for x, y in zip(xs, ys, strict=True)]
+
+
+def _outline(
+    draw: ImageDraw.ImageDraw, points: Sequence[tuple[float, float]], colour: _Colour, *, dashed: bool
+) -> None:
+    for start, end in zip(points, [*points[1:], points[0]], strict=True):
+        _line(draw, start, end, colour, dashed=dashed)
+
+
+def _line(
+    draw: ImageDraw.ImageDraw,
+    start: tuple[float, float],
+    end: tuple[float, float],
+    colour: _Colour,
+    *,
+    dashed: bool,
+) -> None:
+    """A thick line, or a thin one of dashes in two colours, which is seen on any ground."""
+    if not dashed:
+        draw.line([start, end], colour, _WIDTH)
+        return
+    draw.line([start, end], _EDGE, 1)
+    for a, b in _dashes(start, end):
+        draw.line([a, b], colour, 1)
+
+
+def _dashes(
+    start: tuple[float, float], end: tuple[float, float]
+) -> Iterator[tuple[tuple[float, float], tuple[float, float]]]:
+    length = float(np.hypot(end[0] - start[0], end[1] - start[1]))
+    for at in np.arange(0, length, 2 * _DASH):
+        first, last = at / length, min(1.0, (at + _DASH) / length)
+        yield (
+            (start[0] + (end[0] - start[0]) * first, start[1] + (end[1] - start[1]) * first),
+            (start[0] + (end[0] - start[0]) * last, start[1] + (end[1] - start[1]) * last),
+        )
+
+
+def _label(
+    draw: ImageDraw.ImageDraw,
+    points: Sequence[tuple[float, float]],
+    desc: str,
+    colour: _Colour,
+    size: tuple[int, int],
+) -> None:
+    """The desc on a ground of the box's colour, inside of its upper left corner and of the image."""
+    text = visible(desc)
+    while len(text) > 1 and _font().getlength(text) > size[0] - 4:
+        text = text[:-2] + "…"
+    width = _font().getlength(text) + 4
+    left = max(0.0, min(*(x for x, _ in points), size[0] - width))
+    top = max(0.0, min(*(y for _, y in points), size[1] - _LINE))
+    draw.rectangle((left, top, left + width, top + _LINE - 2), fill=colour)
+    draw.text((left + 2, top), text, _TRUTH, _font())
+
+
+@cache
+def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """The font that comes with Pillow."""
+    return ImageFont.load_default(_FONT_SIZE)

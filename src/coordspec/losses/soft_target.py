@@ -1,0 +1,71 @@
+"""The soft target of a coordinate: a Gaussian over the bins.
+
+N coordinates · K bins.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from coordspec.coords import BINS
+from coordspec.losses.spec import check_above_zero, check_at_least_zero
+
+
+class SoftTargets:
+    """Targets of bins, looked up in one kernel over the distances ``-(K-1)..K-1``.
+
+    The target of bin b is K neighbouring entries of the kernel, over their sum: no [K, K] table is needed. The kernel
+    is made in float64 and kept in ``dtype``.
+
+    Raises:
+        ValueError: sigma is not above 0, truncate is negative, or one of them is not finite.
+    """
+
+    def __init__(
+        self, *, sigma: float, truncate: float | None, dtype: torch.dtype, device: torch.device, bins: int = BINS
+    ) -> None:
+        check_above_zero("sigma", sigma)
+        distances = torch.arange(-(bins - 1), bins, dtype=torch.float64)
+        kernel = torch.exp(-0.5 * (distances / sigma).square())
+        if truncate is not None:
+            check_at_least_zero("truncate", truncate)
+            kernel[distances.abs() > truncate] = 0.0
+        sums_K = kernel.unfold(0, bins, 1).sum(1)
+        self._last = bins - 1
+        self._windows_KK = kernel.to(device, dtype).unfold(0, bins, 1)  # a view: row s is kernel[s : s + K]
+        self._distances_KK = distances.abs().to(device, dtype).unfold(0, bins, 1)
+        self._scales_K = sums_K.reciprocal().to(device, dtype)
+
+    def of(self, bins_N: Tensor) -> Tensor:
+        """``q_NK``: every row sums to 1."""
+        starts_N = self._last - bins_N
+        return self._windows_KK.index_select(0, starts_N).mul_(self._scales_K[starts_N, None])
+
+    def distances(self, bins_N: Tensor) -> Tensor:
+        """``|k - bin|`` for every bin k, in bins, shape [N, K]."""
+        return self._distances_KK.index_select(0, self._last - bins_N)
+
+
+def soft_target(
+    bins_N: Tensor, *, sigma: float, truncate: float | None = None, dtype: torch.dtype = torch.float64
+) -> Tensor:
+    """``q_NK``: a Gaussian around each bin, cut beyond ``truncate`` bins, renormalised over the bins 0..999.
+
+    Raises:
+        ValueError: a bin is none, sigma is not above 0, truncate is negative, or one of them is not finite.
+    """
+    check_bins(bins_N, BINS)
+    return SoftTargets(sigma=sigma, truncate=truncate, dtype=dtype, device=bins_N.device).of(bins_N)
+
+
+def check_bins(bins_N: Tensor, bins: int) -> None:
+    """
+    Raises:
+        ValueError: ``bins_N`` is no vector of integers from 0 to ``bins - 1``.
+    """
+    if bins_N.ndim != 1 or bins_N.dtype not in {torch.int64, torch.int32}:
+        raise ValueError(f"bins are a vector of integers, not {bins_N.dtype} of shape {list(bins_N.shape)}")
+    wrong = bins_N[(bins_N < 0) | (bins_N >= bins)]
+    if len(wrong):
+        raise ValueError(f"{int(wrong[0])} is no bin; bins are 0 to {bins - 1}")

@@ -1,0 +1,179 @@
+"""The parts of a model: which are trained, each at which learning rate, and rows of a matrix at a rate of their own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final, Literal, TypeAlias, TypedDict
+
+import torch
+from torch import nn
+
+from coordspec.coords import CoordVocab
+
+Head: TypeAlias = Literal["full", "coord_rows", "frozen"]
+
+
+class Part(StrEnum):
+    """What a parameter belongs to. ``TOKENS`` are the token embedding and the language-model head."""
+
+    VISION = "vision"
+    PROJECTOR = "projector"
+    LANGUAGE = "language"
+    TOKENS = "tokens"
+
+
+_PREFIXES: Final = (
+    ("lm_head.", Part.TOKENS),
+    ("model.language_model.embed_tokens.", Part.TOKENS),
+    ("model.language_model.", Part.LANGUAGE),
+    ("model.visual.merger.", Part.PROJECTOR),
+    ("model.visual.deepstack_merger_list.", Part.PROJECTOR),
+    ("model.visual.", Part.VISION),
+)
+_TABLE: Final = "pos_embed.weight"
+_PEFT: Final = "base_model.model."
+"""What peft puts before the names of the model that it wraps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """Which parts stay as they are; ``head`` says which rows of embedding and head are trained."""
+
+    vision: bool = False
+    projector: bool = False
+    language: bool = False
+    head: Head = "full"
+
+    def holds(self, part: Part) -> bool:
+        """True where no parameter of the part is trained."""
+        return {
+            Part.VISION: self.vision,
+            Part.PROJECTOR: self.projector,
+            Part.LANGUAGE: self.language,
+            Part.TOKENS: self.head == "frozen",
+        }[part]
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Peak learning rates; None is ``learning_rate``. ``coord`` is that of the rows of the coord tokens."""
+
+    learning_rate: float
+    vision: float | None = None
+    projector: float | None = None
+    coord: float | None = None
+
+    def of(self, part: Part) -> float:
+        """The rate of a part; of ``TOKENS`` that of the rows that are no coord tokens."""
+        own = {Part.VISION: self.vision, Part.PROJECTOR: self.projector}.get(part)
+        return self.learning_rate if own is None else own
+
+    @property
+    def of_coords(self) -> float:
+        """The rate of the rows of the coord tokens."""
+        return self.learning_rate if self.coord is None else self.coord
+
+
+class Group(TypedDict):
+    """A parameter group as optimizers of torch take it."""
+
+    name: str
+    params: list[nn.Parameter]
+    lr: float
+    weight_decay: float
+
+
+def part_of(name: str) -> Part:
+    """The part that a parameter of a Qwen3-VL or Qwen2.5-VL belongs to, by its name, inside peft or not.
+
+    Raises:
+        ValueError: the name is of no part that is known.
+    """
+    plain = name.removeprefix(_PEFT)
+    for prefix, part in _PREFIXES:
+        if plain.startswith(prefix):
+            return part
+    raise ValueError(f"the parameter {name} is of no known part of the model")
+
+
+def freeze_parts(model: nn.Module, freeze: Freeze, coords: CoordVocab) -> None:
+    """Set ``requires_grad`` of every parameter of a model without adapters; with head ``coord_rows``, mask gradients.
+
+    The mask makes the gradient of every other row exactly 0 before it is clipped or reduced. Without weight decay
+    (``parameter_groups`` gives these matrices none) an optimizer then leaves those rows as they are, bit by bit.
+    """
+    for name, parameter in model.named_parameters():
+        part = part_of(name)
+        parameter.requires_grad_(not freeze.holds(part))
+        if part is Part.TOKENS and freeze.head == "coord_rows":
+            _keep_gradient_of(parameter, coords)
+
+
+def parameter_groups(model: nn.Module, rates: Rates, weight_decay: float, head: Head) -> list[Group]:
+    """The trainable parameters by part and weight decay, each in one group.
+
+    Matrices decay; vectors (biases, norms), embeddings, the head and position tables do not. Where coord rows are
+    trained together with all other rows, their group has the larger one of the two rates: ``pace_rows`` does the rest.
+    """
+    tokens = rates.of_coords if head == "coord_rows" else max(rates.of_coords, rates.learning_rate)
+    groups: dict[str, Group] = {}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        part = part_of(name)
+        decays = parameter.ndim > 1 and part is not Part.TOKENS and not name.endswith(_TABLE)
+        key = f"{part} without decay" if part is not Part.TOKENS and not decays else part.value
+        rate = tokens if part is Part.TOKENS else rates.of(part)
+        decay = weight_decay if decays else 0.0
+        group = groups.setdefault(key, Group(name=key, params=[], lr=rate, weight_decay=decay))
+        group["params"].append(parameter)
+    return list(groups.values())
+
+
+def pace_rows(optimizer: torch.optim.Optimizer, model: nn.Module, rates: Rates, head: Head, coords: CoordVocab) -> None:
+    """Give coord rows and all other rows of the same matrices their own learning rates, exactly; head ``full`` only.
+
+    Optimizers have one rate for a matrix. ``parameter_groups`` sets the larger of the two, and hooks on ``step`` shrink
+    the update of the other rows to its share. An update of AdamW or SGD without weight decay is proportional to the
+    rate, and both rates follow one schedule, so that is what a rate of their own would do, but for one rounding of the
+    weight. Scaling gradients instead would do nothing under AdamW.
+    """
+    high = max(rates.of_coords, rates.learning_rate)
+    if head != "full" or rates.of_coords == rates.learning_rate:
+        return
+    share = min(rates.of_coords, rates.learning_rate) / high
+    slow_coords = rates.of_coords < rates.learning_rate
+    weights = [
+        weight for name, weight in model.named_parameters() if weight.requires_grad and part_of(name) is Part.TOKENS
+    ]
+    slow = [_rows(weight, coords, inside=slow_coords) for weight in weights]
+    before: list[torch.Tensor] = []
+
+    def keep(*_: Any) -> None:
+        before[:] = [weight.detach()[rows] for weight, rows in zip(weights, slow, strict=True)]
+
+    def shrink(*_: Any) -> None:
+        with torch.no_grad():
+            for weight, rows, old in zip(weights, slow, before, strict=True):
+                weight[rows] = torch.lerp(old, weight[rows], share)
+        before.clear()
+
+    optimizer.register_step_pre_hook(keep)
+    optimizer.register_step_post_hook(shrink)
+
+
+def _rows(weight: nn.Parameter, coords: CoordVocab, *, inside: bool) -> torch.Tensor:
+    """The ids of the rows that are coord tokens, or of all others."""
+    is_coord = torch.zeros(weight.shape[0], dtype=torch.bool)
+    is_coord[list(coords.ids)] = True
+    return (is_coord if inside else ~is_coord).nonzero().flatten().to(weight.device)
+
+
+def _keep_gradient_of(weight: nn.Parameter, coords: CoordVocab) -> None:
+    ids = torch.tensor(coords.ids, device=weight.device)
+
+    def mask(gradient: torch.Tensor) -> torch.Tensor:
+        return torch.zeros_like(gradient).index_copy_(0, ids, gradient[ids])
+
+    weight.register_hook(mask)  # type: ignore[no-untyped-call]

@@ -1,0 +1,77 @@
+"""From the owner and kind of every byte to the weight, owner and kind of every token."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import product
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+from coordspec.contracts import Kind, MaskPolicy, Owner
+from coordspec.rollout.grammar import WHITE_SPACE
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from coordspec.rollout.tokens import TokenTable
+
+CLASSES: Final = tuple(product(Owner, Kind))
+"""Every pair of an owner and a kind; its index is its class."""
+
+CLASS_OF: Final = {pair: index for index, pair in enumerate(CLASSES)}
+
+_WITH_COORD: Final = np.array([CLASS_OF[owner, Kind.COORD if kind is Kind.STRUCT else kind] for owner, kind in CLASSES])
+_IS_SPACE: Final = np.isin(np.arange(256), np.frombuffer(WHITE_SPACE, np.uint8))
+_OWNERS: Final = [owner for owner, _ in CLASSES]
+_KINDS: Final = [kind for _, kind in CLASSES]
+
+
+class Labels(NamedTuple):
+    """Weight, owner and kind of every token."""
+
+    ce_weight: tuple[float, ...]
+    owner: tuple[Owner, ...]
+    kind: tuple[Kind, ...]
+
+
+def label_tokens(ids: Sequence[int], spans: Iterable[tuple[int, int]], policy: MaskPolicy, table: TokenTable) -> Labels:
+    """Labels of the tokens ``ids``, whose bytes belong to classes as ``spans`` says: pairs (number of bytes, class).
+
+    A coord token that stands in structure is of kind coord; in a desc it is text like any other.
+
+    A token's weight is the smallest of its characters that are no white space, so that a token which touches anything
+    masked is masked; a token of white space alone has the smallest of these. Its owner and kind are those of the first
+    character with that weight.
+    """
+    if not ids:
+        return Labels((), (), ())
+    vector = np.asarray(ids, np.int64)
+    lengths, classes = np.array(list(spans), np.int64).T
+    data = np.frombuffer(table.join(ids), np.uint8)
+    class_of_byte = np.repeat(classes, lengths)
+    is_coord = np.repeat(table.bin_of[vector] >= 0, table.lengths[vector])
+    class_of_byte = np.where(is_coord, _WITH_COORD[class_of_byte], class_of_byte)
+    assert len(class_of_byte) == len(data), "every byte of a target has one owner and one kind"
+    weights, rank_of_class = _ranks(policy)
+    rank = rank_of_class[class_of_byte] + len(weights) * _IS_SPACE[data]
+    starts = np.concatenate(([0], np.cumsum(table.lengths[vector])[:-1]))
+    first = np.minimum.reduceat(rank * len(data) + np.arange(len(data)), starts) % len(data)
+    deciding = class_of_byte[first].tolist()
+    weight_of_class = weights[rank_of_class].tolist()
+    return Labels(
+        tuple(map(weight_of_class.__getitem__, deciding)),
+        tuple(map(_OWNERS.__getitem__, deciding)),
+        tuple(map(_KINDS.__getitem__, deciding)),
+    )
+
+
+def _ranks(policy: MaskPolicy) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """The weights of a policy in ascending order, and which of them each class has.
+
+    Classes that no text of a target can have get the lowest rank; nothing asks for it.
+    """
+    rows = policy.rows
+    known = [rows[owner].weights.get(kind, 0.0) if owner in rows else 0.0 for owner, kind in CLASSES]
+    weights, ranks = np.unique(np.array(known), return_inverse=True)
+    return weights, ranks

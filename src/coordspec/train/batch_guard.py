@@ -1,0 +1,137 @@
+"""The contract of a batch, checked right before the model sees it. Cheap enough to stay on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coordspec.contracts import Kind, rule
+from coordspec.coords import CoordVocab
+from coordspec.errors import ContractError, Issue
+from coordspec.train.collate import Batch, Span
+from coordspec.train.encode import IGNORE, KIND_CODES
+from coordspec.train.prompt import IMAGE
+
+_Mask: TypeAlias = NDArray[np.bool_]
+_Ints: TypeAlias = NDArray[np.int64]
+
+_COORD: Final = KIND_CODES[Kind.COORD]
+
+
+class BatchGuard:
+    """Checks batches for one model and vocabulary."""
+
+    def __init__(self, vocab: CoordVocab, vocab_size: int, image_token: int, merge_size: int) -> None:
+        """``vocab_size`` is the number of rows of the model's embedding, ``merge_size`` that of its vision tower."""
+        self._is_coord: _Mask = np.zeros(vocab_size, dtype=np.bool_)
+        self._is_coord[list(vocab.ids)] = True
+        self._image_token = image_token
+        self._merged = merge_size**2
+
+    def check(self, batch: Batch) -> None:
+        """
+        Raises:
+            ContractError: the batch, which has to be in main memory, breaks a rule. Of every rule that is broken there
+                is one finding, on the first token or sample that breaks it, with the file and line of its record.
+        """
+        issues = list(self._issues(batch))
+        if issues:
+            raise ContractError(issues)
+
+    def _issues(self, batch: Batch) -> Iterator[Issue]:
+        ids_BT: _Ints = batch.ids_BT.numpy()
+        labels_BT: _Ints = batch.labels_BT.numpy()
+        labelled_BT = labels_BT != IGNORE
+        size = len(self._is_coord)
+        for tokens_BT, what in ((ids_BT, "id"), (np.where(labelled_BT, labels_BT, 0), "label")):
+            if tokens_BT.min() < 0 or tokens_BT.max() >= size:  # the other rules look these up
+                span, index, at = _first(batch, (tokens_BT < 0) | (tokens_BT >= size))
+                yield _issue("id-outside-vocabulary", span, index=index, what=what, value=int(tokens_BT[at]), size=size)
+                return
+        yield from self._check_labels(batch, ids_BT, labels_BT, labelled_BT)
+        yield from self._check_images(batch, ids_BT)
+        yield from _check_positions(batch)
+
+    def _check_labels(self, batch: Batch, ids_BT: _Ints, labels_BT: _Ints, labelled_BT: _Mask) -> Iterator[Issue]:
+        if not labelled_BT.any():
+            yield _issue("nothing-supervised", batch.spans[0])
+        answers_BT = np.zeros_like(labelled_BT)
+        for span in batch.spans:
+            answers_BT[span.row, max(span.answer, span.start + 1) : span.end] = True
+        if (wrong_BT := labelled_BT & ~answers_BT).any():
+            span, index, _ = _first(batch, wrong_BT)
+            yield _issue("label-outside-answer", span, index=index, answer=span.answer - span.start)
+        kinds_BT = batch.kinds_BT.numpy()
+        coords_BT = kinds_BT == _COORD
+        # Of a coordinate that the model wrote itself the label is the ground truth, which may be another bin.
+        if (wrong_BT := labelled_BT & ~coords_BT & (labels_BT != ids_BT)).any():
+            span, index, at = _first(batch, wrong_BT)
+            yield _issue("label-differs", span, index=index, value=int(labels_BT[at]), expected=int(ids_BT[at]))
+        for tokens_BT, what in ((ids_BT, "id"), (labels_BT, "label")):
+            if (wrong_BT := labelled_BT & (self._is_coord[tokens_BT] != coords_BT)).any():
+                span, index, at = _first(batch, wrong_BT)
+                is_coord = "a coord token" if self._is_coord[tokens_BT[at]] else "no coord token"
+                values = {"index": index, "what": what, "value": int(tokens_BT[at]), "found": is_coord}
+                yield _issue("coord-label-mismatch", span, **values, kind=_kind(int(kinds_BT[at])))
+                break
+
+    def _check_images(self, batch: Batch, ids_BT: _Ints) -> Iterator[Issue]:
+        shown_BT = ids_BT == self._image_token
+        if (wrong_BT := shown_BT != (batch.types_BT.numpy() == IMAGE)).any():
+            span, index, _ = _first(batch, wrong_BT)
+            what = "an image token of type text" if shown_BT[_at(span, index)] else "of type image and no image token"
+            yield _issue("image-token-type", span, index=index, what=what)
+        patches_I = batch.grid_I3.numpy().prod(axis=1)
+        if patches_I.sum() != len(batch.pixels_ND):
+            values = {"what": "patches in the batch", "whose": "all its samples", "features": int(patches_I.sum())}
+            yield _issue("image-token-count", batch.spans[0], tokens=len(batch.pixels_ND), **values)
+        image = 0
+        for span in batch.spans:
+            tokens = int(shown_BT[span.row, span.start : span.end].sum())
+            features = int((patches_I[image : image + span.images] // self._merged).sum())
+            image += span.images
+            if tokens != features:
+                values = {"what": "image tokens", "whose": "the sample", "features": features}
+                yield _issue("image-token-count", span, tokens=tokens, **values)
+                return
+
+
+def _check_positions(batch: Batch) -> Iterator[Issue]:
+    positions_4BT: _Ints = batch.positions_4BT.numpy()
+    expected_BT = np.zeros_like(positions_4BT[0])
+    for span in batch.spans:  # padding counts on
+        expected_BT[span.row, span.start :] = np.arange(expected_BT.shape[1] - span.start)
+    rope_3BT = positions_4BT[1:]
+    # An image of h × w tokens moves on by max(h, w), so M-RoPE never counts further than there are tokens.
+    wrong_BT = (positions_4BT[0] != expected_BT) | (rope_3BT < 0).any(axis=0) | (rope_3BT > expected_BT).any(axis=0)
+    if wrong_BT.any():
+        span, index, at = _first(batch, wrong_BT)
+        found = positions_4BT[:, *at].tolist()
+        yield _issue("position-not-restarted", span, index=index, value=found, expected=int(expected_BT[at]))
+
+
+def _first(batch: Batch, mask_BT: _Mask) -> tuple[Span, int, tuple[int, int]]:
+    """The sample of the first token under the mask, the token's index in it, and its place in the batch.
+
+    Padding belongs to the last sample of its row.
+    """
+    row, column = (int(i) for i in np.argwhere(mask_BT)[0])
+    span = [span for span in batch.spans if span.row == row and span.start <= column][-1]
+    return span, column - span.start, (row, column)
+
+
+def _kind(code: int) -> str:
+    """The name of a kind by its code."""
+    return next((kind.value for kind, known in KIND_CODES.items() if known == code), "prompt")
+
+
+def _at(span: Span, index: int) -> tuple[int, int]:
+    return span.row, span.start + index
+
+
+def _issue(name: str, span: Span, **values: object) -> Issue:
+    shown: Mapping[str, object] = values
+    return rule(name).issue(span.place, shown)

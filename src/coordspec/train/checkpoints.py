@@ -1,0 +1,84 @@
+"""Folders of checkpoints that are whole or not there."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Final
+
+PREFIX: Final = "checkpoint-"
+STAGING: Final = ".writing-"
+"""What the name of a folder starts with while it is written. Nothing ever reads one."""
+REPLACED: Final = ".replaced-"
+"""What the name of a checkpoint starts with for the moment in which another one takes its place."""
+
+
+def open_staging(run_dir: Path, name: str) -> Path:
+    """An empty folder to write the checkpoint ``name`` into."""
+    staging = run_dir / f"{STAGING}{name}"
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    return staging
+
+
+def publish(staging: Path) -> Path:
+    """Give a folder of ``open_staging`` its name, once all of it is on disk: the checkpoint is there at once or not.
+
+    A checkpoint of that name from before, which a run meets that was resumed from an older one, is replaced.
+    """
+    for path in (*staging.rglob("*"), staging):
+        _sync(path)
+    name = staging.name.removeprefix(STAGING)
+    final = staging.with_name(name)
+    replaced = staging.with_name(f"{REPLACED}{name}")
+    if final.exists():
+        final.rename(replaced)
+    staging.rename(final)
+    _sync(final.parent)
+    if replaced.exists():
+        shutil.rmtree(replaced)
+    return final
+
+
+def tidy(run_dir: Path) -> None:
+    """Undo what a killed run left behind: half-written folders go, a checkpoint that was about to be replaced stays."""
+    for path in run_dir.glob(f"{STAGING}*"):
+        shutil.rmtree(path)
+    for path in run_dir.glob(f"{REPLACED}*"):
+        final = path.with_name(path.name.removeprefix(REPLACED))
+        if final.exists():
+            shutil.rmtree(path)
+        else:
+            path.rename(final)
+
+
+def checkpoints(run_dir: Path) -> list[Path]:
+    """The whole checkpoints of a run, oldest first."""
+    found = [path for path in run_dir.glob(f"{PREFIX}*") if re.fullmatch(rf"{PREFIX}\d+", path.name)]
+    return sorted(found, key=step_of)
+
+
+def step_of(checkpoint: Path) -> int:
+    """The optimizer steps behind a checkpoint, from its name."""
+    return int(checkpoint.name.removeprefix(PREFIX))
+
+
+def rotate(run_dir: Path, limit: int | None, best: Path | None) -> None:
+    """Delete the oldest checkpoints beyond ``limit``; the best one and the newest one stay. None keeps all."""
+    if limit is None:
+        return
+    *older, newest = checkpoints(run_dir)
+    surplus = len(older) + 1 - limit
+    for path in [path for path in older if path != best][: max(0, surplus)]:
+        shutil.rmtree(path)
+    assert newest.exists()
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

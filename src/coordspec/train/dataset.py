@@ -1,0 +1,78 @@
+"""The data set that training reads: samples by number, and batches of them for a data loader."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+from PIL import Image
+from torch.utils.data import Dataset
+
+from coordspec.errors import CoordspecError
+from coordspec.record import Record
+from coordspec.train.collate import Batch, collate
+from coordspec.train.encode import Encoder, Sample
+from coordspec.train.images import ImageLimits, open_images, root_of
+from coordspec.train.records import Records
+
+Rows: TypeAlias = Sequence[Sequence[int]]
+"""The rows of a batch, each the numbers of the samples in it."""
+
+
+class Samples(Dataset[Sample]):
+    """A map-style data set: record ``i`` of the files as a sample. Nothing is read before it is asked for."""
+
+    def __init__(self, records: Records, image_root: Path | None, limits: ImageLimits, encoder: Encoder) -> None:
+        """``image_root`` is the folder of the image paths; None for the folder of each file."""
+        self.records = records
+        self.image_root = image_root
+        self.limits = limits
+        self.encoder = encoder
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, number: int) -> Sample:
+        """One sample.
+
+        Raises:
+            ContractError: the record, an image of it, or its length is refused; file, line and rule are in it.
+            InputError: the file cannot be read, or has changed.
+        """
+        return self.encoder.sample(*self.opened(number))
+
+    def opened(self, number: int) -> tuple[Record, list[Image.Image]]:
+        """A record and its images, as ``__getitem__`` encodes them. Raises what that raises, but for the length."""
+        record = self.records[number]
+        return record, open_images(record, root_of(record, self.image_root), self.limits)
+
+
+class Batches(Dataset[Batch | CoordspecError]):
+    """Batches by their rows, for ``DataLoader(batches, batch_size=None, sampler=...)`` and a sampler of ``Rows``.
+
+    A refused record is a value here and not an exception, since an exception cannot leave a worker process as it is.
+    ``checked`` raises it in the training process.
+    """
+
+    def __init__(self, samples: Samples, pad_id: int) -> None:
+        self.samples = samples
+        self.pad_id = pad_id
+
+    def __getitem__(self, rows: Rows) -> Batch | CoordspecError:
+        try:
+            return collate([[self.samples[number] for number in row] for row in rows], self.pad_id)
+        except CoordspecError as error:
+            return error
+
+
+def checked(batches: Iterable[Batch | CoordspecError]) -> Iterator[Batch]:
+    """The batches of a data loader.
+
+    Raises:
+        CoordspecError: what a worker met instead of a batch.
+    """
+    for batch in batches:
+        if isinstance(batch, CoordspecError):
+            raise batch
+        yield batch

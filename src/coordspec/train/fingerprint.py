@@ -1,0 +1,83 @@
+"""What decides how an image and a question become tokens: saved with a checkpoint, compared before it is used."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+from coordspec.config.inputs import Template
+from coordspec.errors import InputError
+from coordspec.model.checkpoint import Processor
+from coordspec.tokenizer import backend
+
+Fingerprint: TypeAlias = Mapping[str, Any]
+"""Short facts by name, and hashes where the fact is long; equal if and only if preprocessing is."""
+
+FILE: Final = "preprocess.json"
+
+_IMAGE_SETTINGS: Final = (
+    "patch_size",
+    "temporal_patch_size",
+    "merge_size",
+    "image_mean",
+    "image_std",
+    "rescale_factor",
+    "resample",
+)
+
+
+def fingerprint(processor: Processor, template: Template) -> Fingerprint:
+    """The fingerprint of a processor, which has the pixel limits of a config, under the prompts of the config."""
+    images = processor.image_processor
+    return {
+        "chat_template_sha256": _sha256(str(processor.chat_template)),
+        "system_prompt": template.system_prompt,
+        "user_prompt": template.user_prompt,
+        "min_pixels": images.size["shortest_edge"],
+        "max_pixels": images.size["longest_edge"],
+        **{name: _plain(getattr(images, name)) for name in _IMAGE_SETTINGS},
+        "tokenizer_sha256": _sha256(backend(processor.tokenizer).to_str()),
+        "coord_ids_sha256": _sha256(json.dumps(processor.coords.ids)),
+    }
+
+
+def differences(saved: Fingerprint, now: Fingerprint) -> list[str]:
+    """One line for each fact in which two fingerprints differ."""
+    return [
+        f"{name} was {_shown(saved.get(name))} and is {_shown(now.get(name))}"
+        for name in {**saved, **now}
+        if saved.get(name) != now.get(name)
+    ]
+
+
+def read_fingerprint(checkpoint: Path) -> Fingerprint:
+    """The fingerprint that was saved with a checkpoint.
+
+    Raises:
+        InputError: there is none, or it cannot be read.
+    """
+    path = checkpoint / FILE
+    try:
+        loaded = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(str(path), "is missing; `coordspec train` writes it with every checkpoint") from error
+    except (OSError, ValueError) as error:
+        raise InputError(str(path), f"cannot be read: {error}") from error
+    if not isinstance(loaded, dict):
+        raise InputError(str(path), "holds no JSON object")
+    return loaded
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,37 @@
+"""The names under which a run logs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+METRICS: Final[Mapping[str, str]] = {
+    "loss": "What is minimised: the base term plus the weighted coordinate terms.",
+    "loss/base_ce": "Mean cross entropy over supervised targets that are no coord tokens.",
+    "loss/coord_soft_ce": "Mean cross entropy with the soft target, over coordinates; before its weight.",
+    "loss/coord_w1": "Mean Wasserstein-1 distance to the soft target, in unit coordinates; before its weight.",
+    "loss/coord_hard_ce": "Mean of minus the log probability of the bin among the 1000 bins; before its weight.",
+    "loss/coord_gate": "Mean of minus the log of the mass on coord tokens, over coordinates; before its weight.",
+    "coord/vocab_mass": "Mean probability mass on coord tokens where a coordinate is predicted.",
+    "coord/expected_bin_error": "Mean of Σ p_k · |k - bin| over coordinates, in bins: the expectation of the error.",
+    "count/base": "Supervised targets that are no coord tokens, in one optimizer step.",
+    "count/coord": "Supervised coordinates in one optimizer step.",
+    "count/samples": "Samples in one optimizer step.",
+    "count/tokens": "Tokens in one optimizer step, prompts and image tokens included, padding not.",
+    "grad_norm": "L2 norm of the gradient before it is scaled down to max_grad_norm.",
+    "learning_rate": "Learning rate of the first group of weights, which is the decoder's where it is trained.",
+    "epoch": "How often the stream of samples has gone through the data.",
+    "time/step_s": "Seconds of an optimizer step, data included.",
+    "time/data_s": "Seconds of it spent waiting for data.",
+    "speed/tokens_per_s": "Tokens trained on per second, over all ranks.",
+    "memory/peak_mib": "Peak memory of the process so far, in MiB: on a GPU what PyTorch has reserved, else resident.",
+    "eval/loss": "The loss on data.val.",
+    "eval/loss/base_ce": "As loss/base_ce, on data.val.",
+    "eval/loss/coord_soft_ce": "As loss/coord_soft_ce, on data.val.",
+    "eval/loss/coord_w1": "As loss/coord_w1, on data.val.",
+    "eval/loss/coord_hard_ce": "As loss/coord_hard_ce, on data.val.",
+    "eval/loss/coord_gate": "As loss/coord_gate, on data.val.",
+    "eval/coord/vocab_mass": "As coord/vocab_mass, on data.val.",
+    "eval/coord/expected_bin_error": "As coord/expected_bin_error, on data.val.",
+}
+"""Every name that a run logs, and what it means; values of a line are means over its optimizer steps."""

@@ -1,0 +1,109 @@
+"""The model of a run: loaded, frozen and adapted as its config says, saved and read back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel, set_peft_model_state_dict
+from safetensors.torch import load_file
+from torch import nn
+
+from coordspec.config.model import Config
+from coordspec.errors import InputError
+from coordspec.model.checkpoint import (
+    Processor,
+    VisionLanguageModel,
+    embedding_weight,
+    load_model,
+    save_checkpoint,
+)
+from coordspec.model.lora import ADAPTER_WEIGHTS, LoraSpec, add_lora, save_adapter
+from coordspec.model.parts import Freeze, Rates, freeze_parts, pace_rows, parameter_groups
+from coordspec.train.batch_guard import BatchGuard
+
+
+class Network:
+    """``model`` is what is trained, with adapters where there are some; ``plain`` the model of transformers in it."""
+
+    def __init__(self, config: Config, processor: Processor) -> None:
+        """
+        Raises:
+            InputError: the checkpoint cannot be loaded, or no layer has the name of an adapter's target.
+        """
+        section, lora = config.model, config.lora
+        self._source = Path(section.path)
+        self._processor = processor
+        self._training = config.training
+        self._head = section.head
+        self.plain: VisionLanguageModel = load_model(
+            self._source, dtype=section.dtype, attn_implementation=section.attn_implementation
+        )
+        freeze = Freeze(section.freeze_vision, section.freeze_projector, section.freeze_language, section.head)
+        self.model: nn.Module = self.plain
+        if lora.enabled:
+            spec = LoraSpec(lora.r, lora.lora_alpha, lora.lora_dropout, lora.target_modules, lora.use_rslora)
+            self.model = add_lora(self.plain, spec, freeze, processor.coords)
+        else:
+            freeze_parts(self.plain, freeze, processor.coords)
+        if config.training.gradient_checkpointing:
+            self.plain.activation_checkpointing_enable()
+
+    def groups(self) -> list[dict[str, Any]]:
+        """Trainable weights in groups of one learning rate and weight decay each."""
+        return [
+            dict(group) for group in parameter_groups(self.model, self._rates, self._training.weight_decay, self._head)
+        ]
+
+    def pace(self, optimizer: torch.optim.Optimizer) -> None:
+        """Give coord rows their own rate in an optimizer over ``groups``."""
+        pace_rows(optimizer, self.model, self._rates, self._head, self._processor.coords)
+
+    @property
+    def _rates(self) -> Rates:
+        training = self._training
+        return Rates(
+            training.learning_rate,
+            vision=training.vision_learning_rate,
+            projector=training.projector_learning_rate,
+            coord=training.coord_learning_rate,
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write the weights, or the adapter alone, with tokenizer and processor."""
+        if isinstance(self.model, PeftModel):
+            save_adapter(self.model, folder)
+            self._processor.tokenizer.save_pretrained(folder)
+            self._processor.image_processor.save_pretrained(folder)
+        else:
+            save_checkpoint(self.plain, self._processor, folder, source=self._source)
+
+    def load(self, folder: Path) -> None:
+        """Read back what ``save`` wrote, in place.
+
+        Raises:
+            InputError: weights are missing, or are of another model.
+        """
+        if isinstance(self.model, PeftModel):
+            result = set_peft_model_state_dict(self.model, load_file(folder / ADAPTER_WEIGHTS))
+            unknown, missing = list(result.unexpected_keys), []
+        else:
+            state: dict[str, torch.Tensor] = {}
+            for file in sorted(folder.glob("model*.safetensors")):
+                state |= load_file(file)
+            result = self.plain.load_state_dict(state, strict=False)
+            tied = set(self.plain.all_tied_weights_keys)
+            unknown, missing = list(result.unexpected_keys), [key for key in result.missing_keys if key not in tied]
+        if unknown or missing:
+            raise InputError(str(folder), f"its weights are of another model: {', '.join((unknown or missing)[:3])}")
+
+
+def batch_guard(model: VisionLanguageModel, processor: Processor) -> BatchGuard:
+    """The guard of the batches of a model."""
+    return BatchGuard(
+        processor.coords,
+        embedding_weight(model).shape[0],
+        processor.image_token_id,
+        processor.image_processor.merge_size,
+    )

@@ -1,0 +1,119 @@
+"""The records of a contract file in any order, held to the rules of ``coordspec validate`` one by one."""
+
+from __future__ import annotations
+
+import os
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+from pathlib import Path
+
+from coordspec.contracts import rule
+from coordspec.errors import ContractError, InputError, Place, Severity
+from coordspec.jsonl.parse import parse_line
+from coordspec.record import Record
+from coordspec.train.index import FileState, LineIndex, index_lines
+
+
+class RecordFile:
+    """A file's records by their index from 0, each read from disk when it is asked for.
+
+    It holds no line, only where lines are, and no open file, so that it can be given to other processes.
+    """
+
+    def __init__(self, lines: LineIndex, max_line_bytes: int) -> None:
+        self.lines = lines
+        self.max_line_bytes = max_line_bytes
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def __getitem__(self, number: int) -> Record:
+        """
+        Raises:
+            ContractError: the line breaks a rule at error level; all such findings of it, with file and line.
+            InputError: the file cannot be read, or is another one than was indexed.
+            IndexError: there is no such record.
+        """
+        number = range(len(self))[number]
+        data, length = self._read(number)
+        return parse_record(data, length, self.max_line_bytes, self.place(number))
+
+    def place(self, number: int) -> Place:
+        """File and line of a record."""
+        return Place(self.lines.path, number + 1, byte_offset=self.lines.span(number)[0])
+
+    def _read(self, number: int) -> tuple[bytes, int]:
+        """The bytes of a line, cut where it is longer than any legal one, and its length."""
+        path = self.lines.path
+        start, length = self.lines.span(number)
+        try:
+            with Path(path).open("rb", buffering=0) as stream:
+                data = os.pread(stream.fileno(), min(length, self.max_line_bytes), start)
+                state = FileState.of(stream.fileno())
+        except OSError as error:
+            raise InputError(path, error.strerror or str(error)) from error
+        if state != self.lines.state:
+            raise InputError(path, "has changed since training started; stop writing to it and start again")
+        return data, length
+
+
+class Records:
+    """The records of several files, one file after the other, as one sequence."""
+
+    def __init__(self, files: Sequence[RecordFile]) -> None:
+        self.files = tuple(files)
+        self._ends = list(accumulate(map(len, self.files)))
+
+    @classmethod
+    def of_files(cls, paths: Iterable[str], max_line_bytes: int, max_records: int | None = None) -> Records:
+        """Index the files; of all records together at most the first ``max_records``.
+
+        Raises:
+            InputError: a file cannot be indexed, see ``index_lines``.
+        """
+        files: list[RecordFile] = []
+        room = max_records
+        for path in paths:
+            files.append(RecordFile(index_lines(path, room), max_line_bytes))
+            room = None if room is None else room - len(files[-1])
+        return cls(files)
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    def __getitem__(self, number: int) -> Record:
+        """One record; see ``RecordFile``."""
+        file, inside = self._find(number)
+        return file[inside]
+
+    def place(self, number: int) -> Place:
+        """File and line of a record."""
+        file, inside = self._find(number)
+        return file.place(inside)
+
+    def _find(self, number: int) -> tuple[RecordFile, int]:
+        number = range(len(self))[number]
+        which = bisect_right(self._ends, number)
+        return self.files[which], number - (self._ends[which] - len(self.files[which]))
+
+
+def parse_record(data: bytes, length: int, max_line_bytes: int, place: Place) -> Record:
+    """The record that a line holds; ``length`` is the line's real length, above ``len(data)`` where it was cut.
+
+    Raises:
+        ContractError: ``coordspec validate`` finds an error in the line; every such finding is in it.
+    """
+    parsed = parse_line(data, length, max_line_bytes)
+    issues = [rule(fault.finding.rule).issue(place, fault.finding.values) for fault in parsed.faults]
+    issues = [issue for issue in issues if issue.severity is Severity.ERROR]
+    record = None
+    if parsed.usable:
+        try:
+            record = Record.from_value(parsed.value, place)
+        except ContractError as error:
+            issues += error.issues
+    if issues:
+        raise ContractError(issues)
+    assert record is not None, "a line without a usable value has a fault"
+    return record

@@ -1,0 +1,314 @@
+"""Targets: the cases of the proposal by name, what a tokenizer does to text, and the invariants on random rollouts."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from coordspec.contracts import Kind, Owner, mask_policies
+from coordspec.errors import ContractError, InputError
+from coordspec.guard import check_target
+from coordspec.record import DetObject, Record, render_payload
+from coordspec.rollout import TokenTable
+from coordspec.target import Target, build_target, ground_truth_target
+from qwen_tokenizer import TOKENIZERS, ids_by_bytes, ids_of, table
+from rollouts import sample, split_otherwise, thing
+
+END = "<|im_end|>"
+CAT, DOG = DetObject("cat", bbox_2d=(10, 10, 110, 110)), DetObject("dog", bbox_2d=(500, 500, 600, 700))
+BIRD = DetObject("bird", bbox_2d=(700, 10, 800, 110))
+NAMES = pytest.mark.parametrize("name", TOKENIZERS)
+
+
+def built(text: str | bytes, gt: list[DetObject], name: str, **options) -> Target:
+    ids = ids_of(text, name)
+    target = build_target(ids, gt, table(name), **options)
+    assert check_target(target, gt, table(name), ids) == []
+    return target
+
+
+def body(*items: DetObject, start: int = 1) -> str:
+    """The payload without its closing brace."""
+    return render_payload(items, start)[:-1]
+
+
+# ------------------------------------------------------------------------------------- the proposal's cases by name
+
+
+@NAMES
+def test_key_after_an_invalid_high_index(name: str) -> None:
+    text = body(CAT) + ', "object_41": {"desc": "x"}}'
+    target = built(text, [CAT, DOG], name)
+    assert target.report.start_id == 42
+    assert table(name).text(target.ids) == text[:-1] + ", " + body(DOG, start=42)[1:] + "}" + END
+
+
+@NAMES
+def test_comma_if_and_only_if_the_body_has_entries(name: str) -> None:
+    for text in ("{", "{}", "{ }", "{\n", "", "no object"):
+        target = built(text, [DOG], name)
+        assert json.loads(table(name).text(target.ids).removesuffix(END)) == json.loads(render_payload([DOG]))
+    for text in (body(CAT), body(CAT) + "}", body(CAT) + " }", body(CAT) + ", ", '{"object_1": 1'):
+        target = built(text, [DOG], name)
+        assert ", " + body(DOG, start=2)[1:] + "}" in table(name).text(target.ids)
+
+
+@NAMES
+def test_the_same_brace_for_injection_and_masking(name: str) -> None:
+    braced = DetObject("}}", bbox_2d=CAT.bbox_2d)
+    target = built(body(braced) + "}}}}", [CAT, DOG], name)
+    tables = table(name)
+    text = tables.text(target.ids)
+    assert text == body(braced) + ", " + body(DOG, start=2)[1:] + "}" + END
+    touching = _tokens_over(target, tables, len(text.encode()) - len(END) - 1)
+    assert [target.ce_weight[position] for position in touching] == [0]
+    assert target.kind[touching[0]] is Kind.CLOSE
+
+
+def _tokens_over(target: Target, tables: TokenTable, byte: int) -> list[int]:
+    ends, at = [], 0
+    for token_id in target.ids:
+        at += len(tables.bytes_of[token_id])
+        ends.append(at)
+    return [next(position for position, end in enumerate(ends) if end > byte)]
+
+
+@NAMES
+@pytest.mark.parametrize("desc", ["a } b", "{", "}}}", 'say "}"', "\\", '"object_50": {', "]}, {"])
+def test_braces_inside_desc(name: str, desc: str) -> None:
+    seen = DetObject(desc, bbox_2d=CAT.bbox_2d)
+    target = built(body(seen) + "}" + END, [CAT, DOG, DetObject(desc, bbox_2d=BIRD.bbox_2d)], name)
+    assert target.report.matches == ((0, 0),)
+    assert target.report.start_id == 2
+    assert len(json.loads(table(name).text(target.ids).removesuffix(END))) == 3
+
+
+@NAMES
+def test_matched_desc_is_masked_while_its_structure_is_supervised(name: str) -> None:
+    target = built(body(DetObject("kitten", bbox_2d=CAT.bbox_2d)) + "}", [CAT], name)
+    weights = {kind: {w for w, o, k in _rows(target) if (o, k) == (Owner.MATCHED, kind)} for kind in Kind}
+    assert weights[Kind.DESC] == {0}
+    assert weights[Kind.STRUCT] == {1}
+    assert weights[Kind.COORD] == {0}
+
+
+def _rows(target: Target) -> list[tuple[float, Owner, Kind]]:
+    return list(zip(target.ce_weight, target.owner, target.kind, strict=True))
+
+
+@NAMES
+def test_false_positives_are_masked_whole(name: str) -> None:
+    target = built(body(BIRD, CAT) + ', "x": 1}', [CAT], name)
+    assert {weight for weight, owner, _ in _rows(target) if owner is Owner.FP} == {0}
+    assert {slot.group for slot in target.slots} == {Owner.MATCHED}
+
+
+@NAMES
+def test_missed_objects_are_supervised_whole(name: str) -> None:
+    target = built(body(CAT) + "}", [CAT, DOG], name)
+    assert {(weight, kind) for weight, owner, kind in _rows(target) if owner is Owner.FN} == {
+        (1, Kind.STRUCT),
+        (1, Kind.DESC),
+        (0, Kind.COORD),
+    }
+
+
+@NAMES
+def test_the_end_is_stop_neutral(name: str) -> None:
+    for text in (body(CAT) + "}" + END, body(CAT), "", body(CAT, BIRD) + "}"):
+        for gt in ([], [CAT], [CAT, DOG]):
+            target = built(text, gt, name)
+            assert target.ce_weight[-2:] == (0, 0)
+            assert target.kind[-1] is Kind.END
+
+
+# ------------------------------------------------------------------------------------------------------- tokens
+
+
+@NAMES
+def test_a_cut_in_the_middle_of_a_character_and_a_brace(name: str) -> None:
+    """Of a token that ends the last character of a desc and both braces, the bytes of the character are kept."""
+    tables = table(name)
+    entry = body(DetObject("碗", bbox_2d=CAT.bbox_2d)).encode()
+    ids = [*tables.encode_bytes(b"\x97" + b'"}}')]
+    assert tables.join(ids) == b"\x97" + b'"}}'
+    whole = ids_of(entry + b"}", name)
+    assert built(entry + b"}", [CAT, DOG], name).ids[: len(whole) - 1] == tuple(whole[:-1])
+
+
+def test_kept_text_that_starts_with_half_a_character() -> None:
+    """No tokenizer here has such a token, so one is made of the table: the half and the quote become one id."""
+    tables = TokenTable(TOKENIZERS["tiny"]())
+    fused_id = ids_by_bytes("tiny")[b"black"]
+    tables.bytes_of[fused_id] = b'\x97"}}'
+    tables.lengths[fused_id] = 4
+    head = ids_of(
+        '{"object_1": {"bbox_2d": ["<|coord_10|>", "<|coord_10|>", "<|coord_110|>", "<|coord_110|>"], "desc": "', "tiny"
+    )
+    ids = [*head, *(ids_by_bytes("tiny")[bytes((byte,))] for byte in "碗".encode()[:2]), fused_id]
+    target = build_target(ids, [CAT, DOG], tables)
+    assert target.report.matches == ((0, 0),)
+    assert target.ids[: len(ids) - 1] == tuple(ids[:-1])
+    assert tables.text(target.ids[len(ids) - 1 :]).startswith('\\x97"}, "object_2": {"desc": "dog"')
+    assert tables.text(target.ids).endswith(body(DOG, start=2)[1:] + "}" + END)
+    assert check_target(target, [CAT, DOG], tables, ids) == []
+
+
+@NAMES
+def test_everything_before_the_token_of_the_cut_is_what_was_generated(name: str) -> None:
+    text = body(CAT, BIRD) + "}" + END
+    ids = ids_of(text, name)
+    for end in range(len(ids) + 1):
+        target = build_target(ids[:end], [CAT, DOG], table(name))
+        assert check_target(target, [CAT, DOG], table(name), ids[:end]) == []
+
+
+def test_a_desc_is_taught_in_the_normal_form_of_the_tokenizer() -> None:
+    decomposed = DetObject("cafe\u0301", bbox_2d=CAT.bbox_2d)
+    composed = DetObject("café", bbox_2d=CAT.bbox_2d)
+    for make in (lambda gt: build_target([], gt, table("qwen")), lambda gt: ground_truth_target(gt, table("qwen"))):
+        assert make([decomposed]) == make([composed])
+        assert check_target(make([decomposed]), [decomposed], table("qwen")) == []
+    target = ground_truth_target([decomposed], table("tiny"))
+    assert "cafe\u0301" in table("tiny").text(target.ids)
+    own = TOKENIZERS["qwen"]().encode(render_payload([decomposed]) + END, add_special_tokens=False).ids
+    assert list(ground_truth_target([decomposed], table("qwen")).ids) == own
+
+
+@NAMES
+def test_text_of_added_tokens_in_the_ground_truth_is_refused(name: str) -> None:
+    for desc in ("<|im_end|>", "a <|coord_5|>", " ", "a\nb"):
+        with pytest.raises(ContractError, match=r"objects\[1\].desc: "):
+            build_target([], [CAT, DetObject(desc, bbox_2d=DOG.bbox_2d)], table(name))
+        with pytest.raises(ContractError, match=r"objects\[0\].desc: "):
+            ground_truth_target([DetObject(desc, bbox_2d=DOG.bbox_2d)], table(name))
+
+
+@NAMES
+def test_special_tokens_that_the_model_wrote_into_a_desc_are_kept(name: str) -> None:
+    text = body(DetObject("x", bbox_2d=CAT.bbox_2d)).replace('"x"', '"<|vision_start|><|coord_5|> y"') + "}"
+    target = built(text, [CAT, DOG], name)
+    assert target.report.matches == ((0, 0),)
+    assert ids_by_bytes(name)[b"<|vision_start|>"] in target.ids
+    assert len(target.slots[0].positions) == 4
+
+
+# ------------------------------------------------------------------------------------------------- ground truth
+
+
+def test_forms_of_the_ground_truth() -> None:
+    fields = [{"desc": "cat", "bbox_2d": [10, 10, 110, 110]}, {"desc": "碗", "poly": [[1, 2], [30, 2], [30, 40]]}]
+    objects = [CAT, DetObject("碗", poly=(1, 2, 30, 2, 30, 40))]
+    record = Record(("a.png",), 64, 48, tuple(objects))
+    expected = ground_truth_target(objects, table("tiny"))
+    assert ground_truth_target(fields, table("tiny")) == ground_truth_target(record, table("tiny")) == expected
+    tokens = [{"desc": "cat", "bbox_2d": [f"<|coord_{k}|>" for k in (10, 10, 110, 110)]}, fields[1]]
+    assert build_target([], tokens, table("tiny")) == build_target([], objects, table("tiny"))
+    with pytest.raises(ContractError, match=r"objects\[0\]: the object has no geometry"):
+        build_target([], [{"desc": "cat"}], table("tiny"))
+    with pytest.raises(TypeError, match="ground truth is a Record, DetObjects or mappings, not str"):
+        build_target([], ["cat"], table("tiny"))
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        DetObject("cat"),
+        DetObject("cat", bbox_2d=(1, 2, 3)),
+        DetObject("cat", bbox_2d=(1, 2, 3, 1000)),
+        DetObject("cat", bbox_2d=(-1, 2, 3, 4)),
+        DetObject("cat", bbox_2d=(5, 2, 3, 4)),
+        DetObject("cat", bbox_2d=(1, 5, 3, 4)),
+        DetObject("cat", bbox_2d=(1.0, 2, 3, 4)),
+        DetObject("cat", bbox_2d=(True, 2, 3, 4)),
+        DetObject("cat", bbox_2d=(1, 2, 3, 4), poly=(1, 2, 3, 4, 5, 6)),
+        DetObject("cat", poly=(1, 2, 3, 4)),
+        DetObject("", bbox_2d=(1, 2, 3, 4)),
+        DetObject(5, bbox_2d=(1, 2, 3, 4)),
+    ],
+    ids=repr,
+)
+def test_ground_truth_that_breaks_a_rule_is_refused_even_where_it_would_be_matched(item: DetObject) -> None:
+    with pytest.raises(ContractError):
+        build_target(ids_of(body(CAT) + "}", "tiny"), [item], table("tiny"))
+
+
+@NAMES
+def test_an_id_that_the_tokenizer_lacks(name: str) -> None:
+    with pytest.raises(InputError, match="token 1: the id 9999999 is none of this tokenizer"):
+        build_target([5, 9_999_999], [CAT], table(name))
+
+
+@NAMES
+def test_polygons_and_boxes_for_each_other(name: str) -> None:
+    outline = DetObject("cat", poly=(10, 10, 110, 10, 110, 110, 10, 110))
+    cases = [
+        (CAT, outline, "bbox_2d", (10, 10, 110, 110), "soft_ce_w1"),
+        (outline, CAT, "poly", (), "none"),
+        (outline, outline, "poly", (), "none"),
+        (CAT, CAT, "bbox_2d", (10, 10, 110, 110), "soft_ce_w1"),
+    ]
+    for said, wanted, form, bins, loss in cases:
+        (slot,) = built(body(said) + "}", [wanted], name, policy="rollout_matching").slots
+        assert (slot.written_as, slot.bins, slot.coord_loss) == (form, bins, loss)
+        assert slot.box == (10, 10, 110, 110)
+    (slot,) = built("{}", [outline], name).slots
+    assert (slot.written_as, slot.bins, slot.box) == ("poly", outline.poly, (10, 10, 110, 110))
+    assert len(slot.positions) == 8
+
+
+# ------------------------------------------------------------------------------------------------ random rollouts
+
+
+def check_one(rng: random.Random, name: str) -> Target:
+    """Everything that the guard asks, of one random sample under a random policy, cut anywhere."""
+    gt, text = sample(rng)
+    ids = ids_of(text, name)
+    if rng.random() < 0.3:
+        ids = split_otherwise(rng, ids, name)
+    if rng.random() < 0.2:
+        ids = ids[: rng.randint(0, len(ids))]
+    policy = rng.choice([mask_policies().default, *mask_policies().by_name])
+    target = build_target(ids, gt, table(name), policy=policy, iou_gate=rng.choice((0.3, 0.3, 0.0, 0.9, 1.0)))
+    assert check_target(target, gt, table(name), ids) == [], text
+    return target
+
+
+@NAMES
+@settings(deadline=None, max_examples=60)
+@given(st.randoms(use_true_random=False))
+def test_the_guard_finds_nothing(name: str, rng: random.Random) -> None:
+    check_one(rng, name)
+
+
+@NAMES
+@settings(deadline=None, max_examples=30)
+@given(st.randoms(use_true_random=False))
+def test_targets_of_the_ground_truth(name: str, rng: random.Random) -> None:
+    objects = [thing(rng) for _ in range(rng.randint(0, 6))]
+    for rows in mask_policies().ground_truth:
+        target = ground_truth_target(objects, table(name), rows=rows)
+        assert check_target(target, objects, table(name)) == []
+        assert table(name).text(target.ids) == render_payload(objects) + END
+
+
+TARGETS = int(os.environ.get("COORDSPEC_FUZZ_TARGETS", "102000"))
+
+
+@pytest.mark.nightly
+@NAMES
+@pytest.mark.parametrize("part", range(8))
+def test_the_guard_finds_nothing_in_many(name: str, part: int) -> None:
+    count = TARGETS // (8 * len(TOKENIZERS))
+    made, kinds = time.monotonic(), {"matches": 0, "fp": 0, "fn": 0, "dropped": 0}
+    for number in range(count):
+        report = check_one(random.Random(part * 10**7 + number), name).report
+        for kind in kinds:
+            kinds[kind] += bool(getattr(report, kind))
+    assert all(often > count / 10 for often in kinds.values()), (kinds, time.monotonic() - made)
