@@ -162,7 +162,7 @@ def test_bad_calls() -> None:
         score_free([record(DetObject("cat"))], [[]])
     for size in ((MAX_SIDE + 1, 1), (1, 10**400)):
         with pytest.raises(
-            InputError, match=r"a.png: the image is too large to evaluate: no side may have more than 16777216"
+            InputError, match=r"a.png: the image is too large to evaluate: no side may have more than 65535"
         ):
             score_free([record(size=size)], [[]])
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import os
 import random
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coordspec.errors import ContractError, InputError
@@ -24,6 +29,7 @@ from coordspec.evaluate.summary import Evaluation, evaluate
 from coordspec.evaluate.tables import TOP_CATEGORIES, markdown, sheets
 from coordspec.predictions.record import CoordStats, Dropped, PredictedObject, Prediction
 from coordspec.record import CoordForm, DetObject, Record
+from coordspec_cli.main import run
 from evaluate_scenes import cat, prediction, random_scene, record
 
 QUICK = EvalOptions(resamples=0, average_precision=False)
@@ -178,6 +184,7 @@ def test_tokens_are_unknown_if_one_is() -> None:
 
 
 @given(st.integers(0, 10**6))
+@settings(max_examples=30, deadline=None)
 def test_buckets_add_up(seed: int) -> None:
     scores = evaluated(*random_pairs(seed)).boxes
     whole = scores.class_aware
@@ -391,3 +398,54 @@ def test_a_table_of_categories_reaches_every_number() -> None:
 def test_bad_calls() -> None:
     with pytest.raises(ValueError, match="1 records and the predictions of 0"):
         evaluate([record()], [])
+
+
+# ---------------------------------------------------------------------------------------------------------- the command
+
+
+def test_markdown_to_a_stream_of_another_encoding(tmp_path: Path) -> None:
+    made = record(DetObject("碗", (0, 0, 99, 99)))
+    (tmp_path / "data.jsonl").write_text(made.line(CoordForm.INT) + "\n", "utf-8")
+    (tmp_path / "preds.jsonl").write_text(prediction(made).line() + "\n", "utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "coordspec_cli", "eval", "preds.jsonl", "data.jsonl", "--format", "md"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"\\u7897" in done.stdout
+
+
+def test_broken_files_never_end_in_a_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes of sound files are replaced, removed and repeated; whatever comes of it is an exit status."""
+    monkeypatch.chdir(tmp_path)
+    rng = random.Random(8)
+    outlined = DetObject("ox", poly=(1, 2, 30, 2, 30, 40))
+    records = [record((1, 2, 30, 40), outlined), record(name="b.png")]
+    found = PredictedObject("ox", poly=(1, 2, 30, 2, 30, 41), score=0.25)
+    sound = {
+        "data.jsonl": "".join(item.line(CoordForm.INT) + "\n" for item in records),
+        "preds.jsonl": prediction(records[0], found, cat(1, 2, 30, 40, score=0.5), tokens=3).line() + "\n",
+        "table.yaml": "ox: cow\n",
+    }
+    statuses = set()
+    for _ in range(60):
+        for name, text in sound.items():
+            Path(name).write_bytes(broken(text, rng) if rng.random() < 0.6 else text.encode())
+        words = ["eval", "preds.jsonl", "data.jsonl", "--bootstrap", "2", "--categories", "table.yaml", "--partial"]
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            statuses.add(run(words))
+        assert "Traceback" not in err.getvalue()
+    assert statuses == {0, 2}
+
+
+def broken(text: str, rng: random.Random) -> bytes:
+    data = bytearray(text.encode())
+    for _ in range(rng.choice((1, 1, 2))):
+        at = rng.randrange(len(data))
+        piece = rng.choice((b"", b"9", b"-", b'"', b"[", b"}", b"\n", b"\xff", b"null", b"1e400", b"9" * 30, b"\x00"))
+        data[at : at + rng.randrange(3)] = piece
+    return bytes(data)

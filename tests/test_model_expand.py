@@ -126,6 +126,28 @@ def test_qwen2_5(tmp_path: Path) -> None:
     assert torch.equal(head_weight(load_model(tmp_path / "out"))[:520], head_weight(qwen2_5())[:520])
 
 
+def test_a_folder_as_qwen_publishes_it(tmp_path: Path) -> None:
+    """Names of classes that need torchvision, and the chat template inside tokenizer_config.json."""
+    source = Path(shutil.copytree(folder(coords=False), tmp_path / "in"))
+    template = (source / "chat_template.jinja").read_text()
+    (source / "chat_template.jinja").unlink()
+    for name, changes in {
+        "tokenizer_config.json": {"tokenizer_class": "Qwen2Tokenizer", "chat_template": template},
+        "preprocessor_config.json": {
+            "image_processor_type": "Qwen2VLImageProcessorFast",
+            "processor_class": "Qwen3VLProcessor",
+        },
+    }.items():
+        (source / name).write_text(json.dumps({**json.loads((source / name).read_text()), **changes}))
+    (source / "video_preprocessor_config.json").write_text('{"size": {}}')
+    expand_vocab(source, tmp_path / "out")
+    made = load_processor(tmp_path / "out")
+    assert made.chat_template == template
+    assert made.image_processor.patch_size == 8
+    assert made.tokenizer(TEXT).input_ids == processor(coords=False).tokenizer(TEXT).input_ids
+    assert (tmp_path / "out" / "video_preprocessor_config.json").read_text() == '{"size": {}}'
+
+
 def test_a_seed_fixes_the_rows() -> None:
     def rows(seed: int) -> torch.Tensor:
         one = model(coords=False)

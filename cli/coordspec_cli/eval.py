@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -13,7 +14,7 @@ from coordspec.errors import InputError, Issue
 from coordspec.evaluate.categories import read_categories
 from coordspec.evaluate.options import DEFAULTS, EvalOptions
 from coordspec.evaluate.packages import MissingPackageError
-from coordspec.findings.visible import encodable, plural, sentence, shown
+from coordspec.findings.visible import encodable, plural, sentence, shown, write_line
 from coordspec.jsonl.inputs import STDIN
 from coordspec.predictions.files import PredictionFile, read_predictions
 from coordspec_cli.main import EXIT_CLEAN, EXIT_FINDINGS
@@ -114,7 +115,8 @@ def _write(value: Mapping[str, Any], form: str) -> None:
     if form == "json":
         click.echo(json.dumps(value, indent=2))
     elif form == "md":
-        click.echo(markdown(sheets(value)), nl=False)
+        for line in markdown(sheets(value)).splitlines():
+            write_line(sys.stdout, line)
     else:
         show(titled(title, columns, rows) for title, columns, rows in sheets(value))
 

@@ -111,16 +111,22 @@ def mask_policy_contradiction(view: View) -> Iterator[Fault]:
 
 
 def mask_policy_legacy(view: View) -> Iterator[Fault]:
-    stage2 = view.config.stage2_ab
-    if stage2 is None or any(mask_policy_contradiction(view)) or stage2.channel_b.policy == UNIFIED:
-        return
-    path = _POLICY if view.given(_POLICY) is not None else _REORDERED
-    yield view.fault("mask-policy-legacy", path, policy=stage2.channel_b.policy)
+    policy = _policy(view)
+    if policy not in (None, UNIFIED):
+        path = _POLICY if view.given(_POLICY) is not None else _REORDERED
+        yield view.fault("mask-policy-legacy", path, policy=policy)
 
 
 def stop_untaught(view: View) -> Iterator[Fault]:
-    if _all_channel_b(view) and _is_unified(view):
+    stage2 = view.config.stage2_ab
+    if stage2 is not None and stage2.schedule.b_ratio == 1 and _policy(view) == UNIFIED:
         yield view.fault("stop-untaught", "stage2_ab.schedule.b_ratio")
+
+
+def _policy(view: View) -> str | None:
+    """The policy of Channel-B; None where there is none, or two."""
+    stage2 = view.config.stage2_ab
+    return None if stage2 is None or any(mask_policy_contradiction(view)) else stage2.channel_b.policy
 
 
 def channel_b_mostly(view: View) -> Iterator[Fault]:
@@ -133,16 +139,6 @@ def softctx_repeated(view: View) -> Iterator[Fault]:
     iterations, limit = view.value("stage2_ab.n_softctx_iter"), rule("softctx-repeated").params["n_softctx_iter"]
     if iterations is not None and iterations > limit:
         yield view.fault("softctx-repeated", "stage2_ab.n_softctx_iter", limit=limit)
-
-
-def _all_channel_b(view: View) -> bool:
-    stage2 = view.config.stage2_ab
-    return stage2 is not None and stage2.schedule.b_ratio == 1
-
-
-def _is_unified(view: View) -> bool:
-    policy, reordered = view.value(_POLICY), view.value(_REORDERED)
-    return policy in (None, UNIFIED) and reordered is not True
 
 
 # ---------------------------------------------------------------- rollouts

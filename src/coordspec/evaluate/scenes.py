@@ -23,8 +23,8 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 Ints: TypeAlias = npt.NDArray[np.intp]
 Bools: TypeAlias = npt.NDArray[np.bool_]
 
-MAX_SIDE: Final = 1 << 24
-"""The widest image that is evaluated: beyond it, pixels of float32 masks are no longer told apart."""
+MAX_SIDE: Final = (1 << 16) - 1
+"""The longest side of an image that is evaluated: COCO's masks count the pixels of an image in 32 bits."""
 
 
 class Geometry(StrEnum):

@@ -45,7 +45,7 @@ def load_table(path: Path) -> TokenTable:
 def _tokenizer(text: str, file: Path) -> Tokenizer:
     try:
         return Tokenizer.from_str(text)
-    except Exception as error:  # noqa: BLE001 (tokenizers raises Exception itself, and no subclass of it)
+    except Exception as error:
         raise InputError(str(file), f"is no tokenizer of the tokenizers library: {error}") from error
 
 

@@ -149,13 +149,13 @@ def weights_and_labels(case: Case) -> Iterator[Finding]:
         lowest = min(weights)
         owner, kind = here[weights.index(lowest)]
         weight = target.ce_weight[position]
-        values = {**case.token(position), "owner": owner, "kind": kind, "value": weight, "expected": lowest}
-        if weight > lowest:
-            yield Finding("masked-token-supervised", ("ce_weight", position), values)
-        elif weight != lowest:
-            yield Finding("supervised-token-masked", ("ce_weight", position), values)
+        if weight != lowest:
+            name = "masked-token-supervised" if weight > lowest else "supervised-token-masked"
+            values = {**case.token(position), "owner": owner, "kind": kind, "value": weight, "expected": lowest}
+            yield Finding(name, ("ce_weight", position), values)
         if (target.owner[position], target.kind[position]) != (owner, kind):
-            values = {**values, "value": f"{target.owner[position]} {target.kind[position]}"}
+            said = f"{target.owner[position]} {target.kind[position]}"
+            values = {**case.token(position), "owner": owner, "kind": kind, "value": said}
             yield Finding("token-label", ("owner", position), values)
 
 

@@ -38,7 +38,8 @@ _FONT_SIZE: Final = 13
 _LINE: Final = _FONT_SIZE + 5
 _DASH: Final = 6
 _WIDTH: Final = 3
-_CELL: Final = 240
+_LABEL_SHARE: Final = 0.6
+"""How much of an image's width a label may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class Layout:
     """How many images stand in a row, and the side of the square that each of them is fitted into, in pixels."""
 
     columns: int = 4
-    cell: int = _CELL
+    cell: int = 240
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ def _draw_head(sheet: Image.Image, title: str) -> None:
     left, top = float(_MARGIN), _MARGIN + _LINE
     for colour, dashed, text in (
         (_RIGHT, False, f"right: same words, IoU from {IOU}"),
-        (_WRONG, False, "wrong"),
+        (_WRONG, False, "× wrong"),
         (_TRUTH, True, "ground truth"),
     ):
         middle = top + _LINE // 2
@@ -145,13 +146,12 @@ def _draw_cell(image: Image.Image, item: Judged, side: int) -> Image.Image:
     cell.paste(image.resize((width, height), Image.Resampling.LANCZOS))
     draw = ImageDraw.Draw(cell)
     predicted = () if item.prediction is None else item.prediction.objects
-    colours = [_RIGHT if right else _WRONG for right in item.right]
-    for found, colour in zip(predicted, colours, strict=True):
-        _outline(draw, _points(found, width, height), colour, dashed=False)
+    for found, right in zip(predicted, item.right, strict=True):
+        _outline(draw, _points(found, width, height), _RIGHT if right else _WRONG, dashed=False)
     for truth in item.record.objects:
         _outline(draw, _points(truth, width, height), _TRUTH, dashed=True)
-    for found, colour in zip(predicted, colours, strict=True):
-        _label(draw, _points(found, width, height), found.desc, colour, (width, height))
+    for found, right in zip(predicted, item.right, strict=True):
+        _label(draw, _points(found, width, height), found.desc, (width, height), right=right)
     return cell
 
 
@@ -206,16 +206,18 @@ def _label(
     draw: ImageDraw.ImageDraw,
     points: Sequence[tuple[float, float]],
     desc: str,
-    colour: _Colour,
     size: tuple[int, int],
+    *,
+    right: bool,
 ) -> None:
-    """The desc on a ground of the box's colour, inside of its upper left corner and of the image."""
-    text = visible(desc)
-    while len(text) > 1 and _font().getlength(text) > size[0] - 4:
+    """The desc on a ground of the box's colour, on top of its upper left corner where the image has room there."""
+    text = visible(desc) if right else f"× {visible(desc)}"
+    while len(text) > 1 and _font().getlength(text) > _LABEL_SHARE * size[0]:
         text = text[:-2] + "…"
     width = _font().getlength(text) + 4
     left = max(0.0, min(*(x for x, _ in points), size[0] - width))
-    top = max(0.0, min(*(y for _, y in points), size[1] - _LINE))
+    top = max(0.0, min(y for _, y in points) - _LINE)
+    colour = _RIGHT if right else _WRONG
     draw.rectangle((left, top, left + width, top + _LINE - 2), fill=colour)
     draw.text((left + 2, top), text, _TRUTH, _font())
 

@@ -45,10 +45,10 @@ class Head:
         self._dtype = dtype
         self._weight_VD = head_VD.to(dtype)
         self._replaced_KD = None if rows_KD is None else rows_KD.to(dtype)
-        self._coord_KD = (head_VD.index_select(0, ids_K) if rows_KD is None else rows_KD).to(precise(dtype))
+        self._source, self._replaces = (head_VD, False) if rows_KD is None else (rows_KD, True)
+        self._wants_rows = rows_grad if self._replaces else head_grad
         self._grad_VD = torch.zeros_like(head_VD) if head_grad else None
-        wants_rows = rows_grad if rows_KD is not None else head_grad
-        self._grad_KD = torch.zeros_like(self._coord_KD) if wants_rows else None
+        self._grad_KD: Tensor | None = None
         self._scratch_NV = self._weight_VD.new_empty((0, len(head_VD)))
         size = LOGITS_BYTES.get(head_VD.device.type, LOGITS_BYTES_ELSEWHERE)
         self._most_rows = max(1, size // (len(head_VD) * dtype.itemsize))

@@ -58,11 +58,11 @@ def _areas(boxes_N4: Matrix) -> Matrix:
 
 def _box_overlap(boxes_P4: Matrix, boxes_G4: Matrix) -> Matrix:
     """Area of the intersection of every pair, [P, G]."""
-    low_PG2 = np.maximum(boxes_P4[:, None, :2], boxes_G4[None, :, :2])
-    high_PG2 = np.minimum(boxes_P4[:, None, 2:], boxes_G4[None, :, 2:])
-    size_PG2 = np.maximum(high_PG2 - low_PG2, 0.0)
-    overlap_PG: Matrix = size_PG2[..., 0] * size_PG2[..., 1]
-    return overlap_PG
+    px1, py1, px2, py2 = boxes_P4.T
+    gx1, gy1, gx2, gy2 = boxes_G4.T
+    width_PG = np.minimum.outer(px2, gx2) - np.maximum.outer(px1, gx1)
+    height_PG = np.minimum.outer(py2, gy2) - np.maximum.outer(py1, gy1)
+    return width_PG.clip(0.0) * height_PG.clip(0.0)
 
 
 def _ratio(overlap: Matrix, sum_of_areas: Matrix) -> Matrix:
@@ -77,7 +77,9 @@ def _equal_is_one(iou_PG: Matrix, predictions: Sequence[DetObject], gt: Sequence
     for g, item in enumerate(gt):
         places.setdefault(_coordinates(item), []).append(g)
     for p, item in enumerate(predictions):
-        iou_PG[p, places.get(_coordinates(item), [])] = 1.0
+        equal = places.get(_coordinates(item))
+        if equal is not None:
+            iou_PG[p, equal] = 1.0
 
 
 def _coordinates(item: DetObject) -> tuple[int, ...]:

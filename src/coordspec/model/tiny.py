@@ -186,8 +186,8 @@ def _initialise(
         places.copy_(_ordered_places(places.shape[1], generator))
 
 
-_PIXEL_GAIN: Final = 2.0
-"""Pixels lie closer together than the places of patches, which they are added to; so both begin equally loud."""
+_PIXEL_GAIN: Final = 1.5
+"""Pixels lie closer together than the places of patches, which they are added to."""
 _WRITES: Final = ("o_proj.weight", "down_proj.weight", "attn.proj.weight", "mlp.linear_fc2.weight")
 """Layers whose output is added to the residual stream."""
 

@@ -121,22 +121,22 @@ def _parse(aligned: Aligned, *, fast: bool) -> Rollout:
 
 def _recognised(aligned: Aligned, match: re.Match[bytes], seen: Collection[int], *, first: bool) -> Entry | None:
     """The valid entry that the expression matched; None where it takes the slow reader to say what it is."""
-    geometry = match["geometry"].decode()
-    coords = aligned.coords.between(*match.span("coords"))
+    comma, digits, name, raw = match.group("comma", "number", "geometry", "desc")
+    geometry, (start, end) = name.decode(), match.span("coords")
+    coords = aligned.coords.between(start, end)
     bins = aligned.coords.bins[coords]
-    number = match["number"]
     if (
-        first is (match["comma"] is not None)
-        or len(number) > MAX_KEY_DIGITS
-        or int(number) in seen
-        or len(bins) != match["coords"].count(b'"') // 2
+        first is (comma is not None)
+        or len(digits) > MAX_KEY_DIGITS
+        or int(digits) in seen
+        or len(bins) != aligned.data.count(b'"', start, end) // 2
         or not right_arity(geometry, len(bins))
         or is_inverted(geometry, bins)
-        or b"\\" in match["desc"]
+        or b"\\" in raw
     ):
         return None
     try:
-        desc = match["desc"].decode()
+        desc = raw.decode()
     except UnicodeDecodeError:
         return None
     if not is_plain(desc) and is_blank(desc):
@@ -144,8 +144,8 @@ def _recognised(aligned: Aligned, match: re.Match[bytes], seen: Collection[int],
     return Entry(
         start=match.start(),
         end=match.end(),
-        key=f"object_{number.decode()}",
-        number=int(number),
+        key=f"object_{digits.decode()}",
+        number=int(digits),
         desc=match.span("desc"),
         item=DetObject(desc, **{geometry: tuple(bins)}),
         positions=tuple(aligned.coords.positions[coords]),

@@ -10,13 +10,16 @@ from coordspec.match import DEFAULT_IOU_GATE, Match, match_objects
 from coordspec.record import DetObject
 from coordspec.rollout.parse import Entry, Rollout, parse_rollout
 from coordspec.rollout.tokens import TokenTable, token_table
-from coordspec.target.compose import SEPARATOR, Composer
+from coordspec.target.compose import CLOSE, OPEN, SEPARATOR, Composer
 from coordspec.target.ground_truth import finish_target, written_slots, written_target
+from coordspec.target.masks import CLASS_OF
 from coordspec.target.objects import GroundTruth, box_of, geometry_of, ground_truth_objects
 from coordspec.target.types import Report, Slot, Target
 
 if TYPE_CHECKING:
     from coordspec.tokenizer import AnyTokenizer
+
+INJECTED: Final = CLASS_OF[Owner.FN, Kind.STRUCT]
 
 DEFAULT_POLICY: Final = mask_policies().default
 
@@ -78,7 +81,7 @@ def _completed(
     composer = Composer(table)
     _keep_prefix(composer, rollout, dict(match.pairs), injects=bool(match.fn))
     if rollout.entries and match.fn:
-        composer.write(SEPARATOR, Owner.FN, Kind.STRUCT)
+        composer.write(SEPARATOR, INJECTED)
     owners = [Owner.FN] * len(match.fn)
     written = composer.write_objects([objects[g] for g in match.fn], owners, rollout.start_id)
     slots = [
@@ -91,12 +94,12 @@ def _completed(
 def _keep_prefix(composer: Composer, rollout: Rollout, matches: Mapping[int, int], *, injects: bool) -> None:
     """The ids before the cut, and to whom each of their bytes belongs."""
     if rollout.fallback is not None:
-        composer.write(b"{", Owner.FRAME, Kind.OPEN)
+        composer.write(b"{", OPEN)
         return
     aligned = rollout.aligned
     whole = aligned.tokens_before(rollout.cut)
     composer.keep(aligned.ids[:whole], aligned.data[aligned.starts[whole] : rollout.cut])
-    composer.own(rollout.opened, Owner.FRAME, Kind.OPEN)
+    composer.own(rollout.opened, OPEN)
     valid = 0
     for entry in rollout.entries:
         owner = Owner.MATCHED if entry.reason is None and valid in matches else Owner.FP
@@ -104,15 +107,16 @@ def _keep_prefix(composer: Composer, rollout: Rollout, matches: Mapping[int, int
         _own_entry(composer, entry, owner)
     # White space before the closing brace belongs to what follows it.
     behind = rollout.cut - (rollout.entries[-1].end if rollout.entries else rollout.opened)
-    composer.own(behind, *((Owner.FN, Kind.STRUCT) if injects else (Owner.FRAME, Kind.CLOSE)))
+    composer.own(behind, INJECTED if injects else CLOSE)
 
 
 def _own_entry(composer: Composer, entry: Entry, owner: Owner) -> None:
     """Structure, but for the text of desc; of dropped entries too, where they have one."""
+    struct = CLASS_OF[owner, Kind.STRUCT]
     start, end = entry.desc or (entry.end, entry.end)
-    composer.own(start - entry.start, owner, Kind.STRUCT)
-    composer.own(end - start, owner, Kind.DESC)
-    composer.own(entry.end - end, owner, Kind.STRUCT)
+    composer.own(start - entry.start, struct)
+    composer.own(end - start, CLASS_OF[owner, Kind.DESC])
+    composer.own(entry.end - end, struct)
 
 
 def _matched_slots(

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Final
 from coordspec.contracts import Kind, Owner
 from coordspec.record import DetObject, render_payload
 from coordspec.rollout.grammar import ENTRY, SPECIAL
-from coordspec.target.masks import CLASS_OF, label_tokens
+from coordspec.target.masks import CLASS_OF, Spans, label_tokens
 from coordspec.target.objects import bins_of
 
 if TYPE_CHECKING:
     from coordspec.contracts import MaskPolicy
     from coordspec.rollout.tokens import TokenTable
     from coordspec.target.masks import Labels
+
+OPEN, CLOSE, END = (CLASS_OF[Owner.FRAME, kind] for kind in (Kind.OPEN, Kind.CLOSE, Kind.END))
+"""The classes of the frame."""
 
 SEPARATOR: Final = b", "
 """What stands between two entries."""
@@ -30,7 +33,7 @@ class Composer:
     def __init__(self, table: TokenTable) -> None:
         self.ids: list[int] = []
         self._table = table
-        self._spans: list[tuple[int, int]] = []
+        self._spans = Spans([], [])
         self._pending: list[bytes] = []
 
     def keep(self, ids: Sequence[int], rest: bytes) -> None:
@@ -41,19 +44,20 @@ class Composer:
         self.ids.extend(ids)
         self._pending.append(rest)
 
-    def own(self, size: int, owner: Owner, kind: Kind) -> None:
-        """The next ``size`` bytes that were taken over belong to this owner and are of this kind."""
-        self._spans.append((size, CLASS_OF[owner, kind]))
+    def own(self, size: int, whose: int) -> None:
+        """The next ``size`` bytes that were taken over are of the class ``whose``, one of ``CLASS_OF``."""
+        self._spans.sizes.append(size)
+        self._spans.classes.append(whose)
 
-    def write(self, text: bytes, owner: Owner, kind: Kind) -> None:
-        """Add ordinary text."""
+    def write(self, text: bytes, whose: int) -> None:
+        """Add ordinary text of that class."""
         self._pending.append(text)
-        self.own(len(text), owner, kind)
+        self.own(len(text), whose)
 
-    def token(self, token_id: int, owner: Owner, kind: Kind) -> int:
+    def token(self, token_id: int, whose: int) -> int:
         """Add one token that is no ordinary text; returns its position."""
         self._flush()
-        self.own(len(self._table.bytes_of[token_id]), owner, kind)
+        self.own(len(self._table.bytes_of[token_id]), whose)
         self.ids.append(token_id)
         return len(self.ids) - 1
 
@@ -67,16 +71,17 @@ class Composer:
             ContractError: an object breaks a rule of the record; see ``render_payload``.
         """
         payload = render_payload(objects, start).encode()
-        written = []
+        id_of_bin, written = self._table.coords.ids, []
         for entry, item, owner in zip(ENTRY.finditer(payload, 1), objects, owners, strict=True):
-            self.write(payload[entry.start() : entry.start("desc")], owner, Kind.STRUCT)
-            self.write(entry["desc"], owner, Kind.DESC)
+            struct = CLASS_OF[owner, Kind.STRUCT]
+            self.write(payload[entry.start() : entry.start("desc")], struct)
+            self.write(entry["desc"], CLASS_OF[owner, Kind.DESC])
             at, positions = entry.end("desc"), []
             for token, k in zip(SPECIAL.finditer(payload, *entry.span("coords")), bins_of(item), strict=True):
-                self.write(payload[at : token.start()], owner, Kind.STRUCT)
-                positions.append(self.token(self._table.coords.ids[k], owner, Kind.STRUCT))
+                self.write(payload[at : token.start()], struct)
+                positions.append(self.token(id_of_bin[k], struct))
                 at = token.end()
-            self.write(payload[at : entry.end()], owner, Kind.STRUCT)
+            self.write(payload[at : entry.end()], struct)
             written.append(tuple(positions))
         return written
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from coordspec.contracts import Kind, MaskPolicy, Owner, mask_policies
+from coordspec.contracts import MaskPolicy, Owner, mask_policies
 from coordspec.record import DetObject
 from coordspec.rollout.tokens import TokenTable, token_table
-from coordspec.target.compose import Composer
+from coordspec.target.compose import CLOSE, END, OPEN, Composer
 from coordspec.target.objects import GroundTruth, bins_of, box_of, geometry_of, ground_truth_objects
 from coordspec.target.types import Report, Slot, Target
 
@@ -46,7 +46,7 @@ def written_target(objects: Sequence[DetObject], policy: MaskPolicy, report: Rep
     order = [*(g for _, g in report.matches), *report.fn]
     owners = [Owner.MATCHED] * len(report.matches) + [Owner.FN] * len(report.fn)
     composer = Composer(table)
-    composer.write(b"{", Owner.FRAME, Kind.OPEN)
+    composer.write(b"{", OPEN)
     positions = composer.write_objects([objects[index] for index in order], owners, report.start_id)
     slots = written_slots(objects, zip(order, owners, positions, strict=True), policy)
     return finish_target(composer, slots, policy, report, table)
@@ -75,7 +75,7 @@ def finish_target(
     composer: Composer, slots: Iterable[Slot], policy: MaskPolicy, report: Report, table: TokenTable
 ) -> Target:
     """The closing brace, the end of the turn, and the labels of all of it."""
-    composer.write(b"}", Owner.FRAME, Kind.CLOSE)
-    composer.token(table.end_id, Owner.FRAME, Kind.END)
+    composer.write(b"}", CLOSE)
+    composer.token(table.end_id, END)
     labels = composer.finish(policy)
     return Target(policy.name, tuple(composer.ids), *labels, tuple(slots), report)

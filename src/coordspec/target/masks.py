@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -35,8 +35,15 @@ class Labels(NamedTuple):
     kind: tuple[Kind, ...]
 
 
-def label_tokens(ids: Sequence[int], spans: Iterable[tuple[int, int]], policy: MaskPolicy, table: TokenTable) -> Labels:
-    """Labels of the tokens ``ids``, whose bytes belong to classes as ``spans`` says: pairs (number of bytes, class).
+class Spans(NamedTuple):
+    """Numbers of bytes, and the class that each of these runs of bytes belongs to."""
+
+    sizes: list[int]
+    classes: list[int]
+
+
+def label_tokens(ids: Sequence[int], spans: Spans, policy: MaskPolicy, table: TokenTable) -> Labels:
+    """Labels of the tokens ``ids``, whose bytes belong to classes as ``spans`` says.
 
     A coord token that stands in structure is of kind coord; in a desc it is text like any other.
 
@@ -44,18 +51,16 @@ def label_tokens(ids: Sequence[int], spans: Iterable[tuple[int, int]], policy: M
     masked is masked; a token of white space alone has the smallest of these. Its owner and kind are those of the first
     character with that weight.
     """
-    if not ids:
-        return Labels((), (), ())
     vector = np.asarray(ids, np.int64)
-    lengths, classes = np.array(list(spans), np.int64).T
+    lengths = table.lengths[vector]
     data = np.frombuffer(table.join(ids), np.uint8)
-    class_of_byte = np.repeat(classes, lengths)
-    is_coord = np.repeat(table.bin_of[vector] >= 0, table.lengths[vector])
-    class_of_byte = np.where(is_coord, _WITH_COORD[class_of_byte], class_of_byte)
+    class_of_byte = np.repeat(np.array(spans.classes, np.uint8), np.array(spans.sizes, np.int64))
     assert len(class_of_byte) == len(data), "every byte of a target has one owner and one kind"
+    is_coord = np.repeat(table.bin_of[vector] >= 0, lengths)
+    class_of_byte = np.where(is_coord, _WITH_COORD[class_of_byte], class_of_byte)
     weights, rank_of_class = _ranks(policy)
     rank = rank_of_class[class_of_byte] + len(weights) * _IS_SPACE[data]
-    starts = np.concatenate(([0], np.cumsum(table.lengths[vector])[:-1]))
+    starts = np.cumsum(lengths) - lengths
     first = np.minimum.reduceat(rank * len(data) + np.arange(len(data)), starts) % len(data)
     deciding = class_of_byte[first].tolist()
     weight_of_class = weights[rank_of_class].tolist()

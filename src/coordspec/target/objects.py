@@ -50,7 +50,7 @@ def geometry_of(item: DetObject) -> str:
 
 def box_of(item: DetObject) -> tuple[int, int, int, int]:
     """The box of a sound object, or the one around its polygon."""
-    return enclosing_box(bins_of(item))
+    return enclosing_box(bins_of(item)) if item.bbox_2d is None else item.bbox_2d  # type: ignore[return-value]
 
 
 def _from_mappings(items: Sequence[Any]) -> tuple[DetObject, ...]:
