@@ -14,7 +14,7 @@ what the allocator holds on to. Where a row says so, the gradients themselves ar
 
 What no loss can do without, in floating-point operations with T rows, V words and d dimensions: 2 T V d for the logits
 and 4 T V d for the two gradients. A frozen head saves 2 T V d; with the gate off, rows of coordinates cost
-6 T 1000 d. Eager pays for the same products, so time can be won only on what is around them; the run prints both shares.
+6 T 1000 d. Eager pays for the same products, so time is won only on what is around them; the run prints both rates.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional as F  # noqa: N812 (its usual name)
 
 from coordspec.coords import BINS, CoordVocab
 from coordspec.losses.coord import coord_terms
@@ -86,7 +86,7 @@ def eager_loss(hidden: Tensor, head: Tensor, labels: Tensor, ids: Tensor, spec: 
 
 
 def fused_loss(
-    hidden: Tensor, head: Tensor, labels: Tensor, ids: Tensor, spec: CoordSpec, rows: Tensor | None = None
+    hidden: Tensor, head: Tensor, labels: Tensor, ids: Tensor, spec: CoordSpec, *, rows: Tensor | None = None
 ) -> Tensor:
     vocab = CoordVocab(tuple(ids.tolist()))
     return stage1_loss(hidden, head, labels, vocab, spec, coord_rows_KD=rows).loss
@@ -129,7 +129,7 @@ def measured(call: Callable[[], None]) -> dict[str, float]:
 
 
 def measure_loss(
-    which: str, dim: int, dtype: str, tokens: int, head: str, supervised: float, medium: bool, coord_only: bool
+    *, which: str, dim: int, dtype: str, tokens: int, head: str, supervised: float, medium: bool, coord_only: bool
 ) -> dict[str, float]:
     spec = GATE_OFF if coord_only else GATE_ON
     loss_of: Callable[..., Tensor] = {"eager": eager_loss, "fused": fused_loss}[which]
@@ -276,7 +276,8 @@ def measure_all(tokens: int, rounds: int) -> dict[tuple[str, Load], dict[str, fl
 def row(what: str, eager: float, fused: float, unit: str, goal: float | None) -> str:
     ratio = fused / eager
     verdict = "" if goal is None else "yes" if ratio <= goal else "NO"
-    return f"| {what} | {eager:.4g} {unit} | {fused:.4g} {unit} | {ratio:.3f} | {'' if goal is None else goal} | {verdict} |"
+    shown = "" if goal is None else f"{goal}"
+    return f"| {what} | {eager:.4g} {unit} | {fused:.4g} {unit} | {ratio:.3f} | {shown} | {verdict} |"
 
 
 def table(found: dict[tuple[str, Load], dict[str, float]], tokens: int) -> list[str]:
@@ -322,15 +323,14 @@ def main() -> None:
     for load in (F32, MEDIUM, BF16, BF16_1024):
         flop = 6 * tokens * VOCAB * load.dim
         rates = ", ".join(f"{which} {flop / found[which, load]['cpu_s'] / 1e9:.0f}" for which in ("eager", "fused"))
-        print(
-            f"\n{load.dtype} d {load.dim}{' medium' * load.medium}: {flop / 1e12:.2f} TFLOP in products, GFLOP/s {rates}"
-        )
+        name = f"{load.dtype} d {load.dim}{' medium' * load.medium}"
+        print(f"\n{name}: {flop / 1e12:.2f} TFLOP in products, GFLOP/s {rates}")
     if options.long:
         result = in_own_process("measure_loss", which="fused", tokens=4 * TOKENS, **asdict(BF16))
         whole = 4 * 4 * TOKENS * VOCAB * 4
         print(
             f"\n{4 * TOKENS} tokens, bf16 d 2048, fused: {result['cpu_s']:.1f} s, {result['peak'] / 1e9:.2f} GB above "
-            f"inputs, gradients included. Eager would hold logits, their log-softmax and the gradients of both in float32: "
+            f"inputs, gradients included. Eager would hold logits, log-softmax and the gradients of both in float32: "
             f"{whole / 1e9:.0f} GB"
         )
     if options.out:

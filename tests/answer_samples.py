@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import nn
-from train_samples import processor, qwen3
 
 from coordspec.config.inputs import Template
 from coordspec.rollout import TokenTable
 from coordspec.tokenizer import END_OF_TURN
 from coordspec.train.generation import Answer, Ended, Request
 from coordspec.train.prompt import Prompt, Prompter
+from train_samples import processor, qwen3
 
 
 @cache

@@ -1,8 +1,8 @@
 """Tokenizers to test on: the real Qwen BPE, and two that are trained in this process.
 
 The Qwen one is made of the ranks that ``dashscope`` ships, by the converter of transformers, with the special tokens of
-Qwen and the coord tokens behind them. ``tiny`` is a byte-level BPE of a few hundred merges that splits text as GPT-2 does;
-``fused`` does not split text at all, so that single tokens span quotes, braces, words and parts of characters.
+Qwen and the coord tokens behind them. ``tiny`` is a byte-level BPE of a few hundred merges that splits text as GPT-2
+does; ``fused`` does not split text at all, so that single tokens span quotes, braces, words and parts of characters.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ CACHE = Path(tempfile.gettempdir()) / f"coordspec-tests-{os.getuid()}"
 CORPUS = [
     '{"object_1": {"desc": "black cat", "bbox_2d": ["", "", "", ""]}}',
     '{"object_1": {"desc": "café crème", "bbox_2d": ["", "", "", ""]}, "object_2": {"desc": "碗", "poly": ["", ""]}}',
-    '{"object_9": {"desc": "naïve 🐈 kitten", "poly": ["", "", "", ""]}, "object_10": {"desc": "dog", "bbox_2d": ["", ""]}}',
+    '{"object_9": {"desc": "naïve 🐈", "poly": ["", "", ""]}, "object_10": {"desc": "dog", "bbox_2d": ["", ""]}}',
     '{\n  "object_3": {\n    "desc": "a {b} [c]",\n    "bbox_2d": ["", ""]\n  }\n}',
     'say \\"}\\" and 😀😀 猫猫 碗碗 über größe, "desc": "}}", {"}": "]}}"}',
 ]

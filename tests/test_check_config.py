@@ -30,6 +30,7 @@ HERE = Path(__file__).parent
 CONFIGS = HERE / "fixtures/configs"
 CASES = yaml.safe_load((HERE / "cases/config/broken.yaml").read_text("utf-8"))
 BASE, STAGE2 = "extends: base.yaml\n", "extends: stage2.yaml\n"
+CHANNEL_B = STAGE2 + "stage2_ab: {channel_b: "
 PLAIN = Options()
 
 
@@ -180,6 +181,33 @@ def test_a_pipe_is_no_data_file(folder: Path) -> None:
     assert "the file pipe.jsonl does not exist" in check(BASE + "data: {train: [pipe.jsonl]}\n")[0]
 
 
+@pytest.mark.parametrize(
+    ("text", "rule_name"),
+    [
+        (BASE + "template: {max_pixels: 4194304}\n", "image-too-long"),
+        (BASE + "template: {max_pixels: 4194303}\n", None),
+        (STAGE2 + "template: {max_pixels: 2097152}\n", "image-too-long"),
+        (STAGE2 + "template: {max_pixels: 2097151}\n", None),
+        (STAGE2 + "rollout_matching: {decoding: {max_new_tokens: 4095}}\n", None),
+        (STAGE2 + "stage2_ab: {schedule: {b_ratio: 0}}\nrollout_matching: {decoding: {max_new_tokens: 4096}}\n", None),
+        (BASE + "training: {max_steps: 10, warmup_steps: 9}\n", None),
+        (BASE + "training: {max_steps: 1, warmup_steps: 0.9}\n", None),
+        (BASE + "template: {min_pixels: 1024, max_pixels: 1024}\n", None),
+        (BASE + "model: {attn_implementation: flash_attention_2, dtype: bfloat16}\n", None),
+        (BASE + "data: {val: [val.jsonl]}\neval: {metric_for_best: loss}\n", None),
+        (BASE + "training: {seed: 00}\n", None),
+        (CHANNEL_B + "{mask_policy: reordered_gt_sft, reordered_gt_sft: true}}\n", "mask-policy-legacy"),
+        (CHANNEL_B + "{mask_policy: rollout_matching, reordered_gt_sft: false}}\n", "mask-policy-legacy"),
+        (CHANNEL_B + "{mask_policy: unified, reordered_gt_sft: false}}\n", None),
+        (CHANNEL_B + "{mask_policy: reordered_gt_sft, reordered_gt_sft: false}}\n",
+         "mask-policy-contradiction"),
+    ],
+)  # fmt: skip
+def test_where_a_rule_begins(text: str, rule_name: str | None, folder: Path) -> None:
+    check(text)
+    assert [issue.name for issue in check_config("run.yaml").issues] == [rule_name] * (rule_name is not None)
+
+
 # ---------------------------------------------------------------- the model
 
 
@@ -228,7 +256,11 @@ def test_every_setting_takes_what_the_model_takes_and_nothing_else(at: tuple[str
                 assert all(issue.message and issue.hint and issue.place.line for issue in errors)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    max_examples=60,
+)
 @given(st.lists(st.sampled_from(PLACES), min_size=1, max_size=8))
 def test_any_mixture_of_faults_ends_in_findings(folder: Path, chosen: list[tuple[tuple[str, ...], str]]) -> None:
     tree: dict[str, Any] = {"extends": "stage2.yaml"}
@@ -436,6 +468,7 @@ def test_diff(folder: Path, coordspec: Callable[..., Any]) -> None:
     }
 
 
+@settings(deadline=None)
 @given(
     st.one_of(
         st.text(max_size=12),

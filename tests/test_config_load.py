@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from coordspec.config.beside import beside
@@ -21,6 +21,7 @@ from coordspec.config.tree import Node, find, plain_value, walk
 from coordspec.contracts import rule
 from coordspec.errors import InputError, Issue
 
+CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 LIMIT = {name: rule(name).params for name in ("config-too-long", "config-too-deep", "config-too-many-values")}
 
 
@@ -75,6 +76,7 @@ def test_scalars_are_those_of_safe_load(form: str, text: str) -> None:
     assert same(parse(document), expected)
 
 
+@CALM
 @given(st.text("0123456789_.:+-eExobinfaNyYtTrRuUlLsSO~ 'T Z", max_size=12))
 @example("1:1:1")
 @example("2026-02-30")
@@ -103,6 +105,7 @@ trees = st.recursive(
 )
 
 
+@CALM
 @given(st.dictionaries(names, trees, max_size=5), st.booleans(), st.sampled_from([None, True, False]))
 def test_documents_are_those_of_safe_load(tree: dict[str, Any], unicode: bool, flow: bool | None) -> None:
     text = yaml.safe_dump(tree, allow_unicode=unicode, default_flow_style=flow)
@@ -129,6 +132,7 @@ def test_merge_keys_aliases_and_blocks_are_those_of_safe_load(text: str) -> None
     assert same(parse(text), yaml.safe_load(text))
 
 
+@CALM
 @given(st.from_regex(re.compile(r"[-+]?\d{0,3}\.?\d{0,3}([eE][-+]?\d{1,2})?", re.ASCII), fullmatch=True))
 def test_the_other_spelling_of_a_number_is_the_same_number(text: str) -> None:
     number = yaml_number(text)
@@ -172,6 +176,7 @@ def test_what_an_alias_brings_in_stands_where_it_is_written() -> None:
     assert place(text, "d", "b") == (2, 3, 2, 6)
 
 
+@CALM
 @given(st.dictionaries(names, trees, max_size=4), st.booleans())
 def test_bytes_lines_and_columns_agree(tree: dict[str, Any], flow: bool) -> None:
     text = yaml.safe_dump(tree, allow_unicode=True, default_flow_style=flow)
@@ -268,6 +273,7 @@ def test_long_numbers(text: str) -> None:
 signs = st.sampled_from("\t\n\n    ::--[]{}#&*!|>'\"%@`,?<~ab1.$")
 
 
+@CALM
 @given(st.text(st.one_of(signs, st.characters(min_codepoint=0xA0, max_codepoint=0xD7FF)), max_size=60))
 @example("a: !!timestamp x")
 @example("a: !!bool x")

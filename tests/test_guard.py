@@ -176,6 +176,7 @@ def test_the_prefix_is_compared_with_the_rollout() -> None:
     assert rules(apart) == {"prefix-ids"}
     assert rules(ids_of(ROLLOUT.replace("}}<", "}<"), NAME)) == {"prefix-text"}
     assert rules(ids_of("no", NAME)) == {"prefix-text"}
+    assert rules([*IDS[:3], 9_999_999]) == {"unknown-token"}
     fallback = build_target(ids_of("no", NAME), GT, table(NAME))
     assert check_target(fallback, GT, table(NAME), ids_of("no", NAME)) == []
     assert {issue.name for issue in check_target(fallback, GT, table(NAME), IDS)} == {"prefix-text"}

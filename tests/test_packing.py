@@ -15,10 +15,11 @@ from torch.nn.functional import cross_entropy, scaled_dot_product_attention
 from transformers import AttentionInterface
 
 import train_samples
+from coordspec.losses.rows import IGNORE_INDEX
 from coordspec.model.checkpoint import VisionLanguageModel
 from coordspec.train import pack as pack_module
 from coordspec.train.collate import Batch, collate
-from coordspec.train.encode import IGNORE, Sample
+from coordspec.train.encode import Sample
 from coordspec.train.pack import pack
 from coordspec.train.positions import RopePositions
 
@@ -52,7 +53,7 @@ def loss_and_gradients(model: VisionLanguageModel, rows: list[list[Sample]], *, 
     batch = collate(rows, train_samples.PAD)
     logits = model(**batch.model_inputs(varlen=varlen)).logits
     loss = cross_entropy(
-        logits[:, :-1].flatten(0, 1), batch.labels_BT[:, 1:].flatten(), ignore_index=IGNORE, reduction="sum"
+        logits[:, :-1].flatten(0, 1), batch.labels_BT[:, 1:].flatten(), ignore_index=IGNORE_INDEX, reduction="sum"
     )
     model.zero_grad()
     loss.backward()

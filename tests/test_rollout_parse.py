@@ -52,6 +52,7 @@ CASES = [
     ("a number beyond what counts objects", "object_1234567890", "{D, B}", "bad_key"),
     ("a key with a line feed", "object_2\\n", "{D, B}", "bad_key"),
     ("a broken key", "object_\\x", "{D, B}", "bad_key"),
+    ("a repeated key", "object_1", "{D, B}", "duplicate_key"),
     ("a number", "object_2", "3", "not_an_object"),
     ("a list", "object_2", "[{D, B}]", "not_an_object"),
     ("null", "object_2", "null", "not_an_object"),

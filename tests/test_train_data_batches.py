@@ -17,11 +17,12 @@ import train_samples
 from coordspec.contracts import rule_book
 from coordspec.coords import BIN_OF_TOKEN
 from coordspec.errors import ContractError, CoordspecError, InputError, Place
+from coordspec.losses.rows import IGNORE_INDEX
 from coordspec.record import Record
 from coordspec.train.batch_guard import BatchGuard
 from coordspec.train.collate import Batch, collate
 from coordspec.train.dataset import Batches, Samples, checked
-from coordspec.train.encode import IGNORE, PROMPT
+from coordspec.train.encode import PROMPT
 from coordspec.train.images import ImageLimits
 from coordspec.train.records import Records
 
@@ -55,7 +56,7 @@ def test_where_samples_lie() -> None:
         assert batch.positions_4BT[0][here].tolist() == list(range(len(sample)))
     padding = (1, slice(ends[2], None))
     assert batch.ids_BT[padding].unique().tolist() == [train_samples.PAD]
-    assert batch.labels_BT[padding].unique().tolist() == [IGNORE]
+    assert batch.labels_BT[padding].unique().tolist() == [IGNORE_INDEX]
     assert batch.kinds_BT[padding].unique().tolist() == [PROMPT]
     assert batch.weights_BT[padding].unique().tolist() == [0]
     assert batch.positions_4BT[0, 1].tolist() == list(range(batch.ids_BT.shape[1]))
@@ -185,7 +186,7 @@ BREAKS: dict[str, tuple[Break, str]] = {
         f"train.jsonl:2: token {ANSWER - SECOND} has the label {VOCAB + 4}, and the model has {VOCAB} rows (MSK051)",
     ),
     "nothing is supervised": (
-        lambda b: changed(b, "labels_BT", (), IGNORE),
+        lambda b: changed(b, "labels_BT", (), IGNORE_INDEX),
         "train.jsonl:1: no token of the batch that starts with this sample is supervised (MSK052)",
     ),
     "a label on the prompt": (
@@ -291,7 +292,7 @@ def test_labels_of_a_sample() -> None:
     """All of the answer is supervised in Stage-1, coordinates without cross entropy."""
     tokenizer = train_samples.processor().tokenizer
     for sample in train_samples.four():
-        assert (sample.labels_T[: sample.answer] == IGNORE).all()
+        assert (sample.labels_T[: sample.answer] == IGNORE_INDEX).all()
         assert torch.equal(sample.labels_T[sample.answer :], sample.ids_T[sample.answer :])
         tokens = tokenizer.convert_ids_to_tokens(sample.ids_T.tolist())
         coords = [token in BIN_OF_TOKEN for token in tokens]

@@ -23,10 +23,22 @@ from coordspec.config.fields import takes
 from coordspec.config.model import Config
 from coordspec.config.schema import config_schema
 from coordspec.config.section import Section, facts, section_of, section_text
-from coordspec.contracts import Rule, record_contract, rule, rule_book, schema
+from coordspec.contracts import (
+    Kind,
+    MaskPolicy,
+    MaskRow,
+    Owner,
+    Rule,
+    mask_policies,
+    record_contract,
+    rule,
+    rule_book,
+    schema,
+)
 from coordspec.coords import BINS, MAX_BIN, TOKENS, bin_from_pixel
 from coordspec.findings.explain import heading_anchor, markdown_text, rule_markdown, with_placeholders
 from coordspec.record import CoordForm, DetObject, Record
+from coordspec.rollout.reasons import DropReason
 from coordspec.stats import Stats
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -42,13 +54,16 @@ EXAMPLE: Final = Record(
 )
 
 
+CHANNEL_B: Final = Path("docs/training/CHANNEL_B.md")
+
+
 def pages() -> dict[Path, str]:
     """Every generated page, by its path below the repository's root."""
     rules = Path("docs/rules")
     families = {rules / f"{family.lower()}.md": _family_page(family) for family in rule_book().families}
     data = Path("docs/data")
     pages = {data / "JSONL_CONTRACT.md": _contract_page(), data / "STATS.md": _stats_page()}
-    pages |= {Path("docs/training/CONFIG.md"): _config_page()}
+    pages |= {Path("docs/training/CONFIG.md"): _config_page(), CHANNEL_B: _channel_b_page()}
     return {rules / "README.md": _rules_page(), **families, **pages}
 
 
@@ -293,6 +308,45 @@ def _file_section() -> Iterator[str]:
 
 def _named(name: str) -> str:
     return f"{_rule_link(rule(name), '../rules/')} {name}"
+
+
+# ---------------------------------------------------------------- docs/training/CHANNEL_B.md
+
+
+def _channel_b_page() -> str:
+    """The page as it stands, with its tables written anew."""
+    page = (Path(__file__).resolve().parent.parent / CHANNEL_B).read_text("utf-8")
+    policies = mask_policies()
+    page = _filled(page, "drop reasons", _reason_table())
+    page = _filled(page, "mask policies", *(_policy_block(policy) for policy in policies.by_name.values()))
+    return _filled(page, "ground truth", *(_policy_block(policy) for policy in policies.ground_truth.values()))
+
+
+def _filled(page: str, name: str, *blocks: str) -> str:
+    """The page with these blocks between the two comments of that name."""
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    before, rest = page.split(begin)
+    return "\n\n".join([f"{before}{begin}", *blocks, f"{end}{rest.split(end)[1]}"])
+
+
+def _reason_table() -> str:
+    return _table(("Reason", "What it means"), ((_code(reason), reason.meaning) for reason in DropReason))
+
+
+def _policy_block(policy: MaskPolicy) -> str:
+    """What the row set is for, and its rows."""
+    default = " (default)" if policy.name == mask_policies().default else ""
+    kinds = [kind for kind in Kind if any(kind in row.weights for row in policy.rows.values())]
+    rows = (
+        (owner, *(f"{row.weights[kind]:g}" if kind in row.weights else "" for kind in kinds), *_losses(owner, row))
+        for owner, row in policy.rows.items()
+    )
+    table = _table(("owner", *kinds, "geometry", "coord_loss"), rows)
+    return f"**{_code(policy.name)}**{default}: {policy.about}\n\n{table}"
+
+
+def _losses(owner: Owner, row: MaskRow) -> tuple[str, str]:
+    return ("", "") if owner is Owner.FRAME else (row.geometry, row.coord_loss)
 
 
 # ---------------------------------------------------------------- docs/training/CONFIG.md

@@ -115,12 +115,7 @@ def _value(report: Report, checkpoint: str, data: str) -> Mapping[str, Any]:
 def _tables(report: Report) -> None:
     calibration = report.calibration
     rows = [
-        (
-            f"{'✓' if item.passed else '✗'} {item.name}",
-            _number(item.value),
-            _number(item.limit),
-            "" if item.passed or item.first is None else str(item.first),
-        )
+        (f"{'✓' if item.passed else '✗'} {item.name}", _number(item.value), _number(item.limit))
         for item in report.items
     ]
     covered = [(f"within the central {row['mass']:.0%}", _number(row["covered"])) for row in calibration["coverage"]]
@@ -131,14 +126,14 @@ def _tables(report: Report) -> None:
     title = f"{report.records:,} records, {report.coords:,} coordinates"
     show_tables(
         [
-            titled(title, ["item", "value", "limit", "first record against it"], rows),
+            titled(title, ["item", "value", "limit"], rows),
             titled("loss parts", ["", ""], [(name, _number(value)) for name, value in report.losses.items()]),
             titled("calibration", ["", ""], [*covered, *best]),
             titled("outputs ended by", ["", ""], list(report.ended.items())),
         ]
     )
     for output in report.outputs:
-        click.echo(f"\n{output.place}: {output.predicted} of {output.annotated} objects, ended by {output.ended}")
+        click.echo(f"\n{output.place}: {output.predicted} read, {output.annotated} annotated; ended by {output.ended}")
         click.echo(f"  {shown(output.text, _TEXT_CHARS)}")
     failed = [item for item in report.items if not item.passed]
     click.echo()

@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, str] = {
     "check-config": "Find all that is wrong with training configs.",
     "config": "Show a training config with the origin of every value, or compare two.",
     "guard": "Check dumped training targets: owners, weights and coordinate slots of every token.",
+    "mask": "Show what a target teaches: its text by owner, kind and weight, its boxes; in a terminal or as a page.",
     "spec": "Which scenarios are covered by tests, and what OpenSpec lets through.",
     "gate": "Pass only if specs, artifacts, tasks, bindings and tests agree.",
 }

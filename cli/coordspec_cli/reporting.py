@@ -107,7 +107,7 @@ def emit(reports: Sequence[Report], outcome: Outcome) -> int:
                 stream.write(text.buffer.getvalue())
             continue
         try:
-            write_report(outcome, report.form, sys.stdout, colour if _colourful(sys.stdout) else plain)
+            write_report(outcome, report.form, sys.stdout, colour if colourful(sys.stdout) else plain)
             sys.stdout.flush()
         except BrokenPipeError:
             silence_stdout()
@@ -129,7 +129,7 @@ def exit_status(outcome: Outcome) -> int:
     return EXIT_FINDINGS if outcome.errors else EXIT_CLEAN
 
 
-def _colourful(stream: TextIO) -> bool:
+def colourful(stream: TextIO) -> bool:
     """True on a terminal, unless the user wants no colours (no-color.org)."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 

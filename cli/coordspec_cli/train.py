@@ -19,7 +19,10 @@ from coordspec_cli.reporting import write_issues
 if TYPE_CHECKING:
     from coordspec.train.run import Listener
 
-_LINE = ("loss", "loss/base_ce", "coord/expected_bin_error", "learning_rate", "speed/tokens_per_s")
+_SHOWN = (
+    *("loss", "loss/base_ce", "coord/expected_bin_error", "learning_rate", "speed/tokens_per_s"),
+    *("eval/loss", "eval/coord/expected_bin_error", "eval/parse_rate", "eval/f1", "eval/f1@0.5"),
+)
 """Metrics that the terminal shows; metrics.jsonl has all of them."""
 
 
@@ -50,6 +53,10 @@ def command(*, file: str, resume: bool) -> int:
     if rank() != FIRST:
         return EXIT_CLEAN
     click.echo(f"{click.format_filename(result.final)}: trained for {result.steps} steps")
+    if result.best is not None:
+        click.echo(
+            f"{click.format_filename(result.best)}: the best checkpoint, by {checked.config.eval.metric_for_best}"
+        )
     for name, value in result.evaluation.items():
         click.echo(f"  {name:<32} {value:.4f}")
     return EXIT_CLEAN
@@ -89,10 +96,7 @@ def _listener(console: bool) -> Iterator[Listener]:
             bar.update(task, description="training", completed=step)
 
         def metrics(step: int, values: Mapping[str, float]) -> None:
-            names = [
-                name for name in (*_LINE, *values) if name in values and (name in _LINE or name.startswith("eval/"))
-            ]
-            text = "  ".join(f"{name} {values[name]:.4g}" for name in dict.fromkeys(names))
+            text = "  ".join(f"{name} {values[name]:.4g}" for name in _SHOWN if name in values)
             bar.console.print(f"step {step}  {text}", markup=False, highlight=False, soft_wrap=True)
 
         yield Listener(note, start, advance, metrics)

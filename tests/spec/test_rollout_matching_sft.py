@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
 import yaml
 from channel_b import BOX, E1, E2, END, FAR, B, P, build, cat, entry, read, value
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from coordspec import contracts
 from coordspec.contracts import Kind, Owner, contract_bytes, mask_policies
+from coordspec.coords import TOKENS
+from coordspec.errors import InputError
 from coordspec.match import match_objects, pairwise_iou
-from coordspec.record import DetObject
+from coordspec.record import DetObject, render_payload
 from coordspec.rollout import parse_rollout
 from coordspec.rollout.parse import parse_reference
 from coordspec.spec.binding import harness, scenario
-from coordspec.target import build_target
+from coordspec.target import build_target, ground_truth_target
 from qwen_tokenizer import TOKENIZERS, ids_by_bytes, ids_of, table
 
 # -------------------------------------------------------------------------------------------------------- reading
@@ -461,3 +465,111 @@ def test_a_report() -> None:
         assert report.dropped == (("object_9", "missing_geometry"),)
         assert report.truncated is False
         assert report.fallback is None
+
+
+# ------------------------------------------------------------------------------------------- reasons beyond the list
+
+
+@scenario("rollout-matching-sft", "Reasons beyond the list", "Half of a character in a desc", digest="be1fc1bce823")
+def test_half_of_a_character_in_a_desc() -> None:
+    text = ('{"object_1": {"desc": "X", ' + B + "}, " + E2 + "}").encode().replace(b"X", "碗".encode()[:2])
+    for name in TOKENIZERS:
+        rollout = parse_rollout(ids_of(text, name), table(name))
+        assert rollout.dropped == (("object_1", "invalid_utf8"),)
+        assert [entry.item for entry in rollout.predictions] == [cat(2)]
+
+
+@scenario("rollout-matching-sft", "Reasons beyond the list", "Very deep values", digest="59bdeb96b1ce")
+def test_very_deep_values() -> None:
+    for depth in (64, 100_000):
+        text = '{"object_1": {"x": ' + "[" * depth + "]" * depth + "}, " + E2 + "}"
+        rollout = parse_rollout(ids_of(text, "tiny"), table("tiny"))
+        assert [entry.reason for entry in rollout.entries] == ["too_deep", None]
+
+
+@scenario("rollout-matching-sft", "Reasons beyond the list", "What is said in escapes", digest="4ca6a2116023")
+def test_what_is_said_in_escapes() -> None:
+    for rollout in read('{"object\\u005f7": {"desc": "x"}}'):
+        assert rollout.start_id == 8
+
+
+@scenario("rollout-matching-sft", "Reasons beyond the list", "A desc that only a model writes", digest="bfc3254cba0c")
+def test_a_desc_that_only_a_model_writes() -> None:
+    for rollout in read('{"object_1": {"desc": "a\\nb", ' + B + "}}"):
+        assert [entry.item for entry in rollout.entries] == [DetObject("a\nb", bbox_2d=BOX)]
+
+
+# ------------------------------------------------------------------------------------------------ text and tokenizers
+
+
+@scenario("rollout-matching-sft", "Text and tokenizers", "A composed character", digest="99bd0d16883a")
+def test_a_composed_character() -> None:
+    item = DetObject("cafe\u0301", bbox_2d=BOX)
+    for target in (build_target([], [item], table("qwen")), ground_truth_target([item], table("qwen"))):
+        text = table("qwen").text(target.ids)
+        assert '"café"' in text
+        assert list(target.ids) == TOKENIZERS["qwen"]().encode(text, add_special_tokens=False).ids
+
+
+@scenario("rollout-matching-sft", "Text and tokenizers", "The tokenizer's own ids", digest="fb3ed7f26e5c")
+def test_the_tokenizers_own_ids() -> None:
+    objects = [cat(1), DetObject('say "}" 🐈', poly=(1, 2, 3, 2, 3, 4)), FAR]
+    for name, make in TOKENIZERS.items():
+        own = make().encode(render_payload(objects) + END, add_special_tokens=False).ids
+        assert list(ground_truth_target(objects, table(name)).ids) == own
+
+
+@scenario("rollout-matching-sft", "Text and tokenizers", "A tokenizer that cannot be used", digest="e6a1a3e5adf8")
+def test_a_tokenizer_that_cannot_be_used() -> None:
+    def made(prefix: bool, *tokens: str) -> Tokenizer:
+        tokenizer = Tokenizer(models.BPE())
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=prefix)
+        alphabet = pre_tokenizers.ByteLevel.alphabet()
+        tokenizer.train_from_iterator(["a"], trainers.BpeTrainer(initial_alphabet=alphabet, show_progress=False))
+        tokenizer.add_special_tokens(list(tokens))
+        return tokenizer
+
+    words = Tokenizer(models.WordLevel({"?": 0}, unk_token="?"))
+    words.add_special_tokens([END, *TOKENS])
+    for tokenizer, message in (
+        (made(False, END), "coord tokens"),
+        (made(False, *TOKENS), "has no token <|im_end|>"),
+        (words, "no byte-level BPE"),
+        (made(True, END, *TOKENS), "changes text"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            build_target([], [], tokenizer)
+
+
+@scenario("rollout-matching-sft", "Text and tokenizers", "An unknown id", digest="5f424d591d10")
+def test_an_unknown_id() -> None:
+    for name in TOKENIZERS:
+        with pytest.raises(InputError, match="token 1: the id 999999 is none of this tokenizer"):
+            build_target([table(name).coords.ids[0], 999_999], [], table(name))
+
+
+# --------------------------------------------------------------------------------------------- targets of the truth
+
+
+@scenario("rollout-matching-sft", "Targets of the ground truth", "Stage-1 and Channel-A", digest="fed5ee0be193")
+def test_stage_1_and_channel_a() -> None:
+    for name in TOKENIZERS:
+        objects = [cat(1), FAR]
+        first, second = (ground_truth_target(objects, table(name), rows=rows) for rows in ("stage1", "channel_a"))
+        assert (first.ids, first.ce_weight) == (second.ids, second.ce_weight)
+        for weight, kind in zip(first.ce_weight, first.kind, strict=True):
+            assert weight == (kind is not Kind.COORD)
+        assert {(s.group, s.geometry, s.coord_loss) for s in first.slots} == {("fn", "none", "soft_ce_w1")}
+        assert {(s.group, s.geometry, s.coord_loss) for s in second.slots} == {("fn", "fn", "none")}
+    assert mask_policies().by_name.keys().isdisjoint(mask_policies().ground_truth)
+
+
+@scenario(
+    "rollout-matching-sft", "Targets of the ground truth", "A polygon predicted for an object", digest="d1bb5acd5348"
+)
+def test_a_polygon_predicted_for_an_object() -> None:
+    box, outline = DetObject("x", bbox_2d=(0, 0, 50, 40)), DetObject("x", poly=(0, 0, 50, 0, 50, 40, 0, 40))
+    for said, wanted, bins, loss in ((outline, box, (), "none"), (box, outline, (0, 0, 50, 40), "soft_ce_w1")):
+        for built in build("{" + entry(1, said) + "}", [wanted], policy="rollout_matching"):
+            (slot,) = built.target.slots
+            assert (slot.bins, slot.coord_loss) == (bins, loss)

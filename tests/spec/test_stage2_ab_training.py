@@ -31,8 +31,10 @@ def _alone(built: Built, start: int, end: int) -> list[int]:
 
 @harness("mask-pieces")
 def mask_pieces(piece: str, owner: str, kind: str, weight: float, separators: float | None = None) -> None:
-    """A token all of whose characters stand in the piece has its owner, kind and weight; one that also touches others
-    has no higher weight. A coordinate's piece is checked for its coord tokens, and what is between them as structure."""
+    """A token all of whose characters stand in the piece has its owner, kind and weight.
+
+    One that also touches others has no higher weight. Between coord tokens there is structure.
+    """
     item = {"matched": CAT, "fp": BIRD, "fn": DOG}.get(owner)
     text = piece.replace("C1, C2, C3, C4", COORDS[item]) if item else piece
     for built in build(PIECES, [CAT, DOG]):

@@ -234,7 +234,7 @@ def flash_attention_precision(view: View) -> Iterator[Fault]:
 
 def warmup_beyond_steps(view: View) -> Iterator[Fault]:
     training = view.config.training
-    if training.max_steps > 0 and training.warmup_steps >= max(1, training.max_steps):
+    if 0 < training.max_steps <= training.warmup_steps:
         yield view.fault("warmup-beyond-steps", "training.warmup_steps", "training.max_steps")
 
 

@@ -10,9 +10,19 @@ from collections.abc import Mapping
 
 from coordspec.convert.assemble import Conversion, Converter
 from coordspec.convert.coco import COCO
-from coordspec.convert.options import ConvertOptions, Counts
+from coordspec.convert.counts import Counts
+from coordspec.convert.odvg import ODVG
+from coordspec.convert.options import ConvertOptions
+from coordspec.convert.paligemma import PALIGEMMA
 from coordspec.convert.pixels import SourceError
+from coordspec.convert.qwen import QWEN
+from coordspec.convert.refcoco import REFCOCO
+from coordspec.convert.swift import SWIFT
+from coordspec.convert.voc import VOC
+from coordspec.convert.yolo import YOLO
 
-CONVERTERS: Mapping[str, Converter] = {converter.name: converter for converter in (COCO,)}
+CONVERTERS: Mapping[str, Converter] = {
+    converter.name: converter for converter in (COCO, YOLO, VOC, ODVG, QWEN, SWIFT, PALIGEMMA, REFCOCO)
+}
 
 __all__ = ["CONVERTERS", "Conversion", "ConvertOptions", "Converter", "Counts", "SourceError"]

@@ -7,18 +7,17 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from coordspec.boxes import enclosing_box, polygon_area, reading_order
-from coordspec.checks.paths import check_image_path
+from coordspec.convert.counts import Counts
+from coordspec.convert.images import record_path
 from coordspec.convert.options import (
     ConvertOptions,
-    Counts,
     Crowd,
     Duplicates,
-    Geometry,
     Multipart,
     Order,
     OutOfFrame,
 )
-from coordspec.convert.pixels import PixelImage, PixelObject, SourceError, refuse
+from coordspec.convert.pixels import PixelImage, PixelObject, SourceError
 from coordspec.coords import bin_from_pixel
 from coordspec.errors import Place
 from coordspec.record import DetObject, Record
@@ -31,13 +30,16 @@ FRAME_TOLERANCE: Final = 1.0
 class Converter:
     """One outside format.
 
-    ``read(source, polygons, counts)`` yields the images of a source in its order, outlines only if ``polygons``, and
-    raises SourceError or InputError on the first fault.
+    ``read(source, options, counts)`` yields the images of a source in its order, outlines only if ``options.outlines``,
+    and raises SourceError or InputError on the first fault. ``takes`` names the options that mean something to this
+    format and not to every one, ``needs`` those of them that have to be given.
     """
 
     name: str
     help: str
-    read: Callable[[str, bool, Counts], Iterable[PixelImage]]
+    read: Callable[[str, ConvertOptions, Counts], Iterable[PixelImage]]
+    takes: frozenset[str] = frozenset()
+    needs: frozenset[str] = frozenset()
 
     def convert(self, source: str, options: ConvertOptions) -> Conversion:
         """The records of a source. Nothing is read before the first one is asked for."""
@@ -59,14 +61,22 @@ class Conversion:
             SourceError: a place of the source cannot be converted, or nothing would be written.
             InputError: the source cannot be read.
         """
-        polygons = self.options.geometry is Geometry.POLY
-        for image in self.converter.read(self.source, polygons, self.counts):
+        seen: set[str] = set()
+        for image in self.converter.read(self.source, self.options, self.counts):
             record = assemble(image, self.options, self.counts)
             if record is not None:
+                self.counts.repeated_images += image.path in seen
+                seen.add(image.path)
                 yield record
         if not self.counts.records:
-            without = " with objects, and --skip-empty leaves the others out" if self.counts.images_skipped else ""
-            raise SourceError(self.source, f"holds no images{without}, so there is no record to write")
+            raise SourceError(self.source, f"holds no images{self._why_none()}, so there is no record to write")
+
+    def _why_none(self) -> str:
+        """What was left out, where that is all there was."""
+        if self.counts.images_skipped:
+            return " with objects, and --skip-empty leaves the others out"
+        left_out = self.counts.texts or self.counts.several_images or self.counts.other_splits
+        return " that a record can be made of (text, points, several images or another split)" if left_out else ""
 
 
 def assemble(image: PixelImage, options: ConvertOptions, counts: Counts) -> Record | None:
@@ -83,8 +93,7 @@ def assemble(image: PixelImage, options: ConvertOptions, counts: Counts) -> Reco
     counts.objects += len(objects)
     counts.negatives += not objects
     counts.flat += sum(map(_is_flat, objects))
-    path = f"{options.image_prefix.rstrip('/')}/{image.path}" if options.image_prefix else image.path
-    refuse(check_image_path(path, ()), f"{image.where}: image path")
+    path = record_path(image.path, options.image_prefix, image.where)
     return Record((path,), image.width, image.height, tuple(objects), place=Place(image.where))
 
 
@@ -134,7 +143,7 @@ def _draw(item: PixelObject, image: PixelImage, options: ConvertOptions, done: l
     """The object in bins, or None if it is left out; ``done`` gets the names of the Counts that this is one more of."""
     if item.crowd and not _take_crowd(item, options.crowd, done):
         return None
-    wants_poly = options.geometry is Geometry.POLY and not item.crowd
+    wants_poly = options.outlines and not item.crowd
     part = _one_part(item, options.multipart, done) if wants_poly else None
     pixels = _in_frame(item.box if part is None else part, item, image, options.out_of_frame, done)
     if pixels is None:

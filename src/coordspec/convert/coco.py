@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Iterator, Sequence
-from itertools import chain
+from collections.abc import Container, Iterator, Sequence
 from math import isfinite
 from typing import Any, Final
 
@@ -19,11 +18,12 @@ import msgspec
 
 from coordspec.boxes import corners_from_xywh
 from coordspec.checks.paths import check_image_path
-from coordspec.checks.text import check_desc, special_token_desc
 from coordspec.contracts import record_contract
 from coordspec.convert.assemble import Converter
 from coordspec.convert.coco_file import Annotation, CocoFile, Image, plain_reason
-from coordspec.convert.options import Counts
+from coordspec.convert.counts import Counts
+from coordspec.convert.descs import category_desc
+from coordspec.convert.options import ConvertOptions
 from coordspec.convert.pixels import PixelImage, PixelObject, SourceError, refuse, side_fault
 
 _POLY_MIN: Final = record_contract().poly_min
@@ -32,11 +32,15 @@ _URL_PARTS: Final = 2
 _decode_polygons = msgspec.json.Decoder(list[tuple[float, ...]]).decode
 
 
-def read_coco(path: str, polygons: bool, counts: Counts) -> Iterator[PixelImage]:
+OUTLINE_OPTIONS: Final = frozenset({"geometry", "multipart"})
+"""The options of formats that have outlines."""
+
+
+def read_coco(path: str, options: ConvertOptions, counts: Counts) -> Iterator[PixelImage]:
     """The images of a COCO or LVIS instances file, in its order, each with its objects.
 
     The file is mapped, not loaded, and its annotations are decoded one at a time. All ids, sizes, names and boxes are
-    checked before the first image comes; outlines only as they are read, and only if ``polygons``.
+    checked before the first image comes; outlines only as they are read, and only if they are asked for.
 
     Raises:
         SourceError: the first place that breaks the format.
@@ -44,13 +48,13 @@ def read_coco(path: str, polygons: bool, counts: Counts) -> Iterator[PixelImage]
     """
     file = CocoFile.open(path)
     descs = _descs(file, counts)
-    images = _images(file)
+    images = checked_images(file)
     by_image = _by_image(file, images, descs)
     for number, image in images.values():
-        numbers = by_image.get(image.id, ())
-        objects = [_object(file, i, file.annotations.item(i), descs, polygons) for i in numbers]
+        annotations = ((i, file.annotations.item(i)) for i in by_image.get(image.id, ()))
+        objects = [pixel_object(file, i, a, descs[a.category_id], options) for i, a in annotations]
         where = file.images.where(number, image.id)
-        yield PixelImage(_path(image, where), image.width, image.height, objects, where)
+        yield PixelImage(image_path(image, where), image.width, image.height, objects, where)
 
 
 def _descs(file: CocoFile, counts: Counts) -> dict[int, str]:
@@ -61,17 +65,19 @@ def _descs(file: CocoFile, counts: Counts) -> dict[int, str]:
         where = file.categories.where(number, category.id)
         if category.id in descs:
             raise SourceError(where, f"a category with the id {category.id} stands above already")
-        desc = " ".join(category.name.replace("_", " ").split())
-        # As it stands, too: a special token must not slip through because an underscore of it became a space.
-        refuse(chain(special_token_desc(category.name, ()), check_desc(desc, ())), f"{where}: name")
+        desc = category_desc(category.name, f"{where}: name")
         counts.shared_descs += desc in seen
         seen.add(desc)
         descs[category.id] = desc
     return descs
 
 
-def _images(file: CocoFile) -> dict[int, tuple[int, Image]]:
-    """Number in the file and image, by image id."""
+def checked_images(file: CocoFile) -> dict[int, tuple[int, Image]]:
+    """Number in the file and image, by image id.
+
+    Raises:
+        SourceError: an id stands twice, or a size or path is none.
+    """
     images: dict[int, tuple[int, Image]] = {}
     for number, image in enumerate(file.images):
         where = file.images.where(number, image.id)
@@ -81,14 +87,18 @@ def _images(file: CocoFile) -> dict[int, tuple[int, Image]]:
         if fault is not None:
             raise SourceError(where, fault)
         # A path that leaves its root may be meant: an image prefix can bring it back, which is checked behind that.
-        findings = (f for f in check_image_path(_path(image, where), ()) if f.rule != "image-path-escape")
+        findings = (f for f in check_image_path(image_path(image, where), ()) if f.rule != "image-path-escape")
         refuse(findings, f"{where}: image path")
         images[image.id] = number, image
     return images
 
 
-def _path(image: Image, where: str) -> str:
-    """``file_name``, or the last two parts of ``coco_url``, such as ``train2017/000000391895.jpg`` (LVIS v1)."""
+def image_path(image: Image, where: str) -> str:
+    """``file_name``, or the last two parts of ``coco_url``, such as ``train2017/000000391895.jpg`` (LVIS v1).
+
+    Raises:
+        SourceError: there is neither; ``where`` is the place of the image.
+    """
     if image.file_name is not None:
         return image.file_name
     if image.coco_url is None:
@@ -104,17 +114,18 @@ def _by_image(file: CocoFile, images: dict[int, Any], descs: dict[int, str]) -> 
     """Numbers of the annotations by image id; every annotation is checked on the way."""
     by_image: dict[int, array[int]] = {}
     for number, annotation in enumerate(file.annotations):
-        fault = _annotation_fault(annotation, images, descs)
+        fault = annotation_fault(annotation, images, descs)
         if fault is not None:
             raise SourceError(file.annotations.where(number), fault)
         by_image.setdefault(annotation.image_id, array("L")).append(number)
     return by_image
 
 
-def _annotation_fault(annotation: Annotation, images: dict[int, Any], descs: dict[int, str]) -> str | None:
+def annotation_fault(annotation: Annotation, images: Container[int], categories: Container[int]) -> str | None:
+    """What is wrong with an annotation of a file that has these image ids and category ids, or None."""
     if annotation.image_id not in images:
         return f"image_id {annotation.image_id} is the id of no image of the file"
-    if annotation.category_id not in descs:
+    if annotation.category_id not in categories:
         return f"category_id {annotation.category_id} is the id of no category of the file"
     if len(annotation.bbox) != _XYWH:
         return f"bbox has {len(annotation.bbox)} numbers, not {_XYWH}"
@@ -128,11 +139,18 @@ def _annotation_fault(annotation: Annotation, images: dict[int, Any], descs: dic
     return None
 
 
-def _object(file: CocoFile, number: int, annotation: Annotation, descs: dict[int, str], polygons: bool) -> PixelObject:
+def pixel_object(
+    file: CocoFile, number: int, annotation: Annotation, desc: str, options: ConvertOptions
+) -> PixelObject:
+    """An annotation without fault, in pixels.
+
+    Raises:
+        SourceError: outlines are asked for, and its outline is none.
+    """
     where = file.annotations.where(number, annotation.id)
-    parts = _polygons(annotation.segmentation, where) if polygons else ()
+    parts = _polygons(annotation.segmentation, where) if options.outlines else ()
     box = corners_from_xywh(*annotation.bbox)
-    return PixelObject(descs[annotation.category_id], box, where, parts, crowd=annotation.iscrowd == 1)
+    return PixelObject(desc, box, where, parts, crowd=annotation.iscrowd == 1)
 
 
 def _polygons(segmentation: msgspec.Raw, where: str) -> Sequence[tuple[float, ...]]:
@@ -153,4 +171,4 @@ def _polygons(segmentation: msgspec.Raw, where: str) -> Sequence[tuple[float, ..
     return parts
 
 
-COCO: Final = Converter("coco", "COCO or LVIS instances, one JSON file", read_coco)
+COCO: Final = Converter("coco", "COCO or LVIS instances, one JSON file", read_coco, OUTLINE_OPTIONS | {"crowd"})

@@ -164,11 +164,11 @@ def _document(path: str) -> _Document:
     except msgspec.ValidationError as error:
         raise SourceError(path, f"{plain_reason(error)}; {SHAPE}") from error
     except msgspec.DecodeError as error:
-        raise InputError(path, f"is not valid JSON: {_malformed(data, error)}") from error
+        raise InputError(path, f"is not valid JSON: {json_fault(data, error)}") from error
 
 
-def _malformed(data: bytes | mmap.mmap, error: msgspec.DecodeError) -> str:
-    """The reason with what stands in the file at the byte it names: ``invalid character (byte 31), at "NaN]}"``."""
+def json_fault(data: bytes | mmap.mmap, error: Exception) -> str:
+    """The reason of a decoder, with the text at the byte that it names: ``invalid character (byte 31), at "NaN]}"``."""
     reason = str(error).removeprefix("JSON is malformed: ")
     reason = reason[:1].lower() + reason[1:]
     found = re.search(r"\(byte ([0-9]+)\)", reason)

@@ -1,9 +1,8 @@
-"""What a conversion can be told, and what it counts. A default exists here and nowhere else."""
+"""What a conversion can be told. A default exists here and nowhere else."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -52,9 +51,43 @@ class OutOfFrame(StrEnum):
     CLIP = "clip"
 
 
+class VocOrigin(StrEnum):
+    """The number that a VOC file gives to the first column and row of pixels."""
+
+    ONE = "1"
+    ZERO = "0"
+
+
+class Difficult(StrEnum):
+    """What becomes of an object that VOC marks as difficult."""
+
+    KEEP = "keep"
+    SKIP = "skip"
+
+
+class QwenCoords(StrEnum):
+    """What the numbers of a ``bbox_2d`` mean that a Qwen model writes, or is taught to write."""
+
+    PIXEL = "pixel"
+    NORM1000 = "norm1000"
+
+
+class Expressions(StrEnum):
+    """Which of the expressions that refer to one object are written."""
+
+    FIRST = "first"
+    ALL = "all"
+
+
 @dataclass(frozen=True, slots=True)
 class ConvertOptions:
-    """How to convert. ``image_prefix`` is a folder put before every image path, empty for none."""
+    """How to convert. Each format takes some of the options and has no use for the others (``Converter.takes``).
+
+    ``image_prefix`` is a folder put before every image path; ``image_root`` is the folder that such a path starts in,
+    for formats that do not say how large an image is. ``classes`` and ``instances`` name files beside the source,
+    ``split`` the one part of a source that is wanted. All five are empty for none. ``qwen_coords`` has no default:
+    nothing in a file tells the two apart.
+    """
 
     geometry: Geometry = Geometry.BBOX
     order: Order = Order.READING
@@ -64,39 +97,16 @@ class ConvertOptions:
     out_of_frame: OutOfFrame = OutOfFrame.FAIL
     image_prefix: str = ""
     skip_empty: bool = False
+    image_root: str = ""
+    classes: str = ""
+    voc_origin: VocOrigin = VocOrigin.ONE
+    difficult: Difficult = Difficult.KEEP
+    qwen_coords: QwenCoords | None = None
+    instances: str = ""
+    expressions: Expressions = Expressions.FIRST
+    split: str = ""
 
-
-def _count(text: str) -> int:
-    """A dataclass field that counts from 0 and is reported as ``text``."""
-    counter: int = field(default=0, metadata={"text": text})
-    return counter
-
-
-@dataclass(slots=True)
-class Counts:
-    """What a conversion wrote, and everything in which that differs from the source."""
-
-    records: int = _count("records")
-    objects: int = _count("objects")
-    negatives: int = _count("records without objects (negatives)")
-    images_skipped: int = _count("images without objects left out (--skip-empty)")
-    crowds_skipped: int = _count("crowd regions left out (--crowd keep writes their boxes)")
-    crowds_kept: int = _count("crowd regions written as boxes (--crowd)")
-    boxes_for_parts: int = _count("boxes in place of outlines of several polygons (--multipart)")
-    boxes_for_none: int = _count("boxes in place of masks or missing outlines, which have no polygon")
-    parts_left_out: int = _count("smaller polygons left out of outlines of several (--multipart largest)")
-    clipped: int = _count("geometries cut at the border of their image (--out-of-frame clip)")
-    outside: int = _count("objects left out that lie outside of their image (--out-of-frame clip)")
-    duplicates: int = _count("duplicate objects dropped (--duplicates keep writes them)")
-    flat: int = _count("objects without width or height in bins; validate warns about them")
-    shared_descs: int = _count("categories with the desc of an earlier category")
-
-    def add(self, names: Iterable[str]) -> None:
-        """Count each name once for every time it stands in ``names``."""
-        for name in names:
-            setattr(self, name, getattr(self, name) + 1)
-
-    def report(self) -> list[tuple[str, int]]:
-        """What is counted, and how often, for every count above 0; records and objects always."""
-        listed = ((f.metadata["text"], getattr(self, f.name), f.name) for f in fields(self))
-        return [(text, number) for text, number, name in listed if number or name in ("records", "objects")]
+    @property
+    def outlines(self) -> bool:
+        """True if outlines are asked for."""
+        return self.geometry is Geometry.POLY

@@ -65,7 +65,8 @@ def require_sound(
 def _findings(
     target: Target, objects: Sequence[DetObject], table: TokenTable, rollout_ids: Sequence[int] | None
 ) -> list[Finding]:
-    found = list(_shape(target, table))
+    rollout = None if rollout_ids is None else [int(token_id) for token_id in rollout_ids]
+    found = [*_lengths(target), *_unknown("ids", target.ids, table), *_unknown("rollout_ids", rollout or (), table)]
     policy = policy_named(target.policy)
     if policy is None:
         policies = mask_policies()
@@ -75,19 +76,23 @@ def _findings(
     if found:
         return found
     try:
-        case = make_case(target, objects, table, rollout_ids, policy)
+        case = make_case(target, objects, table, rollout, policy)
     except Unreadable as error:
         return [Finding("target-unreadable", ("ids",), {"reason": str(error)})]
     return [finding for check in RULES for finding in check(case)]
 
 
-def _shape(target: Target, table: TokenTable) -> Iterator[Finding]:
-    """As many weights, owners and kinds as ids, and ids that the tokenizer has."""
+def _lengths(target: Target) -> Iterator[Finding]:
+    """As many weights, owners and kinds as ids."""
     for name in ("ce_weight", "owner", "kind"):
         count = len(getattr(target, name))
         if count != len(target.ids):
             yield Finding("target-length", (name,), {"field": name, "value": count, "expected": len(target.ids)})
-    for position, token_id in enumerate(target.ids):
+
+
+def _unknown(field: str, ids: Sequence[int], table: TokenTable) -> Iterator[Finding]:
+    """Ids that the tokenizer does not have."""
+    for position, token_id in enumerate(ids):
         if not (0 <= token_id < len(table.bytes_of) and table.bytes_of[token_id]):
             values = {"position": position, "value": token_id, "count": len(table.bytes_of)}
-            yield Finding("unknown-token", ("ids", position), values)
+            yield Finding("unknown-token", (field, position), values)

@@ -5,6 +5,7 @@ Each function reads the ids, the ground truth and the report, and none of what b
 
 from __future__ import annotations
 
+import json
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
@@ -69,10 +70,30 @@ def strict_json(case: Case) -> Iterator[Finding]:
         dropped = {piece.start for piece in case.dropped}
         sound = [data[p.start : p.end].lstrip(_WHITE + b",") for p in case.reading.pieces if p.start not in dropped]
         data = b"{" + b", ".join(sound) + b"}"
+    if _plainly_strict(data):
+        return
     for fault in parse_line(data, len(data), len(data)).faults:
         reason = rule(fault.finding.rule).message.format_map(fault.finding.values)
         yield Finding("target-not-json", ("ids",), {"reason": reason})
         return
+
+
+def _plainly_strict(data: bytes) -> bool:
+    """True only if the text is strict JSON; False proves nothing. Cheap, for the many that are."""
+    try:
+        json.loads(data.decode(), object_pairs_hook=_once, parse_constant=_refused)
+    except (ValueError, RecursionError):
+        return False
+    return b"\\u" not in data
+
+
+def _once(pairs: list[tuple[str, Any]]) -> None:
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError("a key stands twice")
+
+
+def _refused(constant: str) -> None:
+    raise ValueError(constant)
 
 
 def keys(case: Case) -> Iterator[Finding]:
@@ -107,7 +128,7 @@ def generated_prefix(case: Case) -> Iterator[Finding]:
     report = case.target.report
     if case.rollout_ids is None or not case.keeps_rollout:
         return
-    ids = list(case.rollout_ids)
+    ids = case.rollout_ids
     ids = ids[: ids.index(case.table.end_id)] if case.table.end_id in ids else ids
     rollout = case.table.join(ids)
     if report.fallback is not None:
@@ -119,8 +140,8 @@ def generated_prefix(case: Case) -> Iterator[Finding]:
         close, _ = outermost_close(rollout, case.reading.opened)
         cut_at = -1 if close is None else close
     expected, found = rollout[:cut_at], case.reading.data[:cut_at]
-    at = next((i for i, (a, b) in enumerate(zip(expected, found, strict=False)) if a != b), cut_at)
     if cut_at < 0 or expected != found:
+        at = next((i for i, (a, b) in enumerate(zip(expected, found, strict=False)) if a != b), cut_at)
         yield Finding(
             "prefix-text", ("ids", _first_token(case, max(at, 0))), {"position": _first_token(case, max(at, 0))}
         )
@@ -143,11 +164,12 @@ def weights_and_labels(case: Case) -> Iterator[Finding]:
     labels = label_bytes(case)
     target, starts, data = case.target, case.reading.starts, case.reading.data
     for position, (start, end) in enumerate(pairwise(starts)):
-        here = [label for label, byte in zip(labels[start:end], data[start:end], strict=True) if byte not in _WHITE]
-        here = here or labels[start:end]
-        weights = [case.policy.weight(*label) for label in here]
+        here = labels[start:end]
+        if here.count(here[0]) < len(here):
+            here = [label for label, byte in zip(here, data[start:end], strict=True) if byte not in _WHITE] or here
+        weights = [case.policy.weight(*label) for label in dict.fromkeys(here)]
         lowest = min(weights)
-        owner, kind = here[weights.index(lowest)]
+        owner, kind = list(dict.fromkeys(here))[weights.index(lowest)]
         weight = target.ce_weight[position]
         if weight != lowest:
             name = "masked-token-supervised" if weight > lowest else "supervised-token-masked"

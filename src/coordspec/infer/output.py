@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -89,7 +90,7 @@ def _saved_run(out: Path) -> Run | None:
 
 def _refuse_other(out: Path, saved: Run, run: Run) -> None:
     was, now = ({"seed": item.seed, **item.settings} for item in (saved, run))
-    found = [f"{name} was {old!r} and is {new!r}" for name, old, new in _changes(was, now)]
+    found = [f"{name} was {json.dumps(old)} and is {json.dumps(new)}" for name, old, new in _changes(was, now)]
     if found:
         raise InputError(
             str(out),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -38,6 +39,13 @@ _FONT_SIZE: Final = 13
 _LINE: Final = _FONT_SIZE + 5
 _DASH: Final = 6
 _WIDTH: Final = 3
+_KEY: Final = (
+    (f"right: same words, IoU from {IOU}", _RIGHT, False),
+    ("x wrong", _WRONG, False),
+    ("ground truth", _TRUTH, True),
+)
+_KEY_LINE: Final = 30
+_GAP: Final = 6
 _LABEL_SHARE: Final = 0.6
 """How much of an image's width a label may take."""
 
@@ -96,7 +104,8 @@ def draw_sheet(judged: Sequence[Judged], image_root: Path | None, layout: Layout
     rows = -(-len(judged) // layout.columns)
     pitch = layout.cell + _MARGIN
     head = _MARGIN + 2 * _LINE + _MARGIN
-    size = _MARGIN + layout.columns * pitch, head + rows * (pitch + _LINE)
+    width = max(layout.columns * pitch, _font().getlength(visible(title)) + _MARGIN, _key_width())
+    size = _MARGIN + math.ceil(width), head + rows * (pitch + _LINE)
     sheet = Image.new("RGB", size, _PAPER)
     _draw_head(sheet, title)
     for number, item in enumerate(judged):
@@ -113,15 +122,19 @@ def _draw_head(sheet: Image.Image, title: str) -> None:
     draw = ImageDraw.Draw(sheet)
     draw.text((_MARGIN, _MARGIN), visible(title), _INK, _font())
     left, top = float(_MARGIN), _MARGIN + _LINE
-    for colour, dashed, text in (
-        (_RIGHT, False, f"right: same words, IoU from {IOU}"),
-        (_WRONG, False, "× wrong"),
-        (_TRUTH, True, "ground truth"),
-    ):
+    for text, colour, dashed in _KEY:
         middle = top + _LINE // 2
-        _line(draw, (left, middle), (left + 30, middle), colour, dashed=dashed)
-        draw.text((left + 36, top), text, _INK, _font())
-        left += 36 + _font().getlength(text) + 2 * _MARGIN
+        _line(draw, (left, middle), (left + _KEY_LINE, middle), colour, dashed=dashed)
+        draw.text((left + _KEY_LINE + _GAP, top), text, _INK, _font())
+        left += _key_part(text)
+
+
+def _key_part(text: str) -> float:
+    return _KEY_LINE + _GAP + _font().getlength(text) + 2 * _MARGIN
+
+
+def _key_width() -> float:
+    return sum(_key_part(text) for text, _, _ in _KEY)
 
 
 def _caption(item: Judged, width: int) -> str:
@@ -211,7 +224,7 @@ def _label(
     right: bool,
 ) -> None:
     """The desc on a ground of the box's colour, on top of its upper left corner where the image has room there."""
-    text = visible(desc) if right else f"× {visible(desc)}"
+    text = visible(desc) if right else f"x {visible(desc)}"
     while len(text) > 1 and _font().getlength(text) > _LABEL_SHARE * size[0]:
         text = text[:-2] + "…"
     width = _font().getlength(text) + 4

@@ -27,8 +27,8 @@ COLUMNS_OF_A_SUM: Final = 8192
 class Head:
     """Logits of rows, and the gradient of the head, gathered over chunks.
 
-    The weight of a coord token is its row of ``rows_KD`` where that is given, of ``head_VD`` otherwise. Gradients are
-    those of a sum which the caller scales afterwards (``rescale``).
+    The weight of a coord token is its row of ``rows_KD`` where that is given, of ``head_VD`` otherwise. Products are in
+    ``dtype``, those with coord tokens alone in float32 or wider.
     """
 
     def __init__(
@@ -41,26 +41,25 @@ class Head:
         head_grad: bool,
         rows_grad: bool,
     ) -> None:
-        self.ids_K = ids_K
-        self._dtype = dtype
+        self._head_VD, self._rows_KD, self._ids_K = head_VD, rows_KD, ids_K
+        self._rows_grad = head_grad if rows_KD is None else rows_grad
         self._weight_VD = head_VD.to(dtype)
-        self._replaced_KD = None if rows_KD is None else rows_KD.to(dtype)
-        self._source, self._replaces = (head_VD, False) if rows_KD is None else (rows_KD, True)
-        self._wants_rows = rows_grad if self._replaces else head_grad
         self._grad_VD = torch.zeros_like(head_VD) if head_grad else None
         self._grad_KD: Tensor | None = None
+        self._coord_KD: Tensor | None = None
         self._scratch_NV = self._weight_VD.new_empty((0, len(head_VD)))
         size = LOGITS_BYTES.get(head_VD.device.type, LOGITS_BYTES_ELSEWHERE)
         self._most_rows = max(1, size // (len(head_VD) * dtype.itemsize))
 
     def chunks(self, rows: int) -> Iterator[slice]:
         """Slices of about the same size, of as many rows as have their logits held at once."""
-        count = math.ceil(rows / self._most_rows)
-        return (slice(rows * i // count, rows * (i + 1) // count) for i in range(count))
+        step = math.ceil(rows / max(1, math.ceil(rows / self._most_rows)))
+        return (slice(start, min(rows, start + step)) for start in range(0, rows, max(1, step)))
 
     def logits(self, hidden_ND: Tensor) -> Tensor:
         """``logits_NV`` in the type of the product, in memory that the next call uses again."""
         if len(self._scratch_NV) < len(hidden_ND):
+            self._scratch_NV = self._scratch_NV.new_empty((0, 0))  # the old one goes before the new one comes
             self._scratch_NV = hidden_ND.new_empty((len(hidden_ND), len(self._weight_VD)))
         out_NV = self._scratch_NV[: len(hidden_ND)]
         on_mkl = out_NV.device.type == "cpu" and out_NV.dtype == torch.float32
@@ -68,37 +67,41 @@ class Head:
         for start in range(0, len(self._weight_VD), step):
             columns = slice(start, start + step)
             torch.mm(hidden_ND, self._weight_VD[columns].T, out=out_NV[:, columns])
-        if self._replaced_KD is not None:
-            out_NV.index_copy_(1, self.ids_K, hidden_ND @ self._replaced_KD.T)
+        if self._rows_KD is not None:
+            out_NV.index_copy_(1, self._ids_K, hidden_ND @ self._rows_KD.to(hidden_ND.dtype).T)
         return out_NV
 
     def coord_logits(self, hidden_ND: Tensor) -> Tensor:
         """``coord_logits_NK`` alone, in float32 or wider."""
-        return hidden_ND.to(self._coord_KD.dtype) @ self._coord_KD.T
+        coord_KD = self._coord_weight()
+        return hidden_ND.to(coord_KD.dtype) @ coord_KD.T
 
     def backward(self, grad_NV: Tensor, hidden_ND: Tensor, *, hidden_grad: bool) -> Tensor | None:
         """Gather the head's gradient from that of the logits; the gradient of ``hidden_ND`` if asked. Uses it up."""
-        replaced_ND = None
-        if self._replaced_KD is not None:
-            grad_NK = grad_NV.index_select(1, self.ids_K)
-            grad_NV.index_fill_(1, self.ids_K, 0.0)
-            replaced_ND = self.coord_backward(grad_NK.to(self._coord_KD.dtype), hidden_ND, hidden_grad=hidden_grad)
+        rows_ND = None
+        if self._rows_KD is not None:
+            grad_NK = grad_NV.index_select(1, self._ids_K).to(precise(grad_NV.dtype))
+            grad_NV.index_fill_(1, self._ids_K, 0.0)
+            rows_ND = self.coord_backward(grad_NK, hidden_ND, hidden_grad=hidden_grad)
         if self._grad_VD is not None:
             _add_product(self._grad_VD, grad_NV, hidden_ND)
         if not hidden_grad:
             return None
         grad_ND = grad_NV @ self._weight_VD
-        return grad_ND if replaced_ND is None else grad_ND + replaced_ND
+        return grad_ND if rows_ND is None else grad_ND + rows_ND
 
     def coord_backward(self, grad_NK: Tensor, hidden_ND: Tensor, *, hidden_grad: bool) -> Tensor | None:
         """As ``backward``, from the gradient of ``coord_logits``."""
-        if self._grad_KD is not None:
+        coord_KD = self._coord_weight()
+        if self._rows_grad:
+            if self._grad_KD is None:
+                self._grad_KD = torch.zeros_like(coord_KD)
             self._grad_KD.addmm_(grad_NK.T, hidden_ND.to(grad_NK.dtype))
-        return grad_NK @ self._coord_KD if hidden_grad else None
+        return grad_NK @ coord_KD if hidden_grad else None
 
     def release(self) -> None:
-        """Let go of all that coord logits and gradients do not need."""
-        self._weight_VD = self._scratch_NV = self._weight_VD.new_empty((0, 0))
+        """Let go of what only ``logits`` and ``backward`` need."""
+        self._weight_VD = self._scratch_NV = self._scratch_NV.new_empty((0, 0))
 
     def rescale(self, scale: Tensor) -> None:
         """Multiply what was gathered so far by ``scale``."""
@@ -109,10 +112,20 @@ class Head:
     def take_gradients(self) -> tuple[Tensor | None, Tensor | None]:
         """The gradients of ``head_VD`` and ``rows_KD``; nothing is kept, so that autograd need not copy them."""
         grad_VD, grad_KD, self._grad_VD, self._grad_KD = self._grad_VD, self._grad_KD, None, None
-        if self._replaced_KD is None and grad_VD is not None and grad_KD is not None:
-            grad_VD.index_add_(0, self.ids_K, grad_KD.to(grad_VD.dtype))
-            grad_KD = None
-        return grad_VD, grad_KD
+        if self._rows_KD is not None:
+            if self._rows_grad and grad_KD is None:
+                grad_KD = torch.zeros_like(self._rows_KD)
+            return grad_VD, None if grad_KD is None else grad_KD.to(self._rows_KD.dtype)
+        if grad_VD is not None and grad_KD is not None:
+            grad_VD.index_add_(0, self._ids_K, grad_KD.to(grad_VD.dtype))
+        return grad_VD, None
+
+    def _coord_weight(self) -> Tensor:
+        """``coord_KD``: the weights of the coord tokens in float32 or wider."""
+        if self._coord_KD is None:
+            coord_KD = self._head_VD.index_select(0, self._ids_K) if self._rows_KD is None else self._rows_KD
+            self._coord_KD = coord_KD.to(self._weight_VD.dtype).to(precise(self._weight_VD.dtype))
+        return self._coord_KD
 
 
 def rescale_(grad: Tensor, scale: Tensor) -> None:

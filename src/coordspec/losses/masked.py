@@ -60,13 +60,16 @@ def masked_loss(
     of a sequence, and of every sample that is packed into it, must have weight 0, since nothing predicts it.
 
     Args:
-        hidden_TD, head_VD, coord_rows_KD, measure_gate: see ``head_loss``.
+        hidden_TD: hidden states that go into the head.
+        head_VD: weight of the head; this, ``coord_rows_KD`` and ``measure_gate`` are those of ``head_loss``.
         ids_T: token ids.
         weights_T: weight of the cross entropy of each token, 0 or more.
         coord_vocab: which ids are coord tokens.
         ce_denominator: sum of the weights over the whole accumulation window and all ranks.
         coord: coordinates with terms, None for none.
         box_positions_S: positions of the coord tokens whose logits come out, in that order.
+        coord_rows_KD: trained rows of the coord tokens, beside a head that is frozen.
+        measure_gate: compute the gate where its weight is 0 too.
 
     Raises:
         ValueError: shapes or types do not fit; a weight is negative or not finite; a token with a weight is no row of

@@ -30,9 +30,9 @@ def fast_float32(device: torch.device | str = "cpu") -> Iterator[Float32Check]:
     """Within the ``with`` block, float32 products take the fast way, if a test finds it accurate on ``device``.
 
     The fast way is ``torch.set_float32_matmul_precision("medium")``. It lets oneDNN multiply in place of MKL, which is
-    faster on CPUs of AMD. By its name it also allows less accurate products, and chips with AMX, or GPUs, use that: there
-    the test fails, the setting stays as it was, and the check that is given says so. The setting is one for all threads
-    of the process; it is restored at the end in any case.
+    faster on CPUs of AMD. By its name it also allows less accurate products, and chips with AMX, or GPUs, use that:
+    there the test fails, the setting stays as it was, and the check that is given says so. The setting is one for all
+    threads of the process; it is restored at the end in any case.
     """
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("medium")
@@ -51,9 +51,9 @@ def _error(device: torch.device) -> float:
     hidden = torch.randn(ROWS, INNER, generator=generator)
     weight = torch.randn(COLUMNS, INNER, generator=generator)
     grad = torch.randn(ROWS, COLUMNS, generator=generator)
-    errors = []
+    errors: list[float] = []
     for left, right in ((hidden, weight.T), (grad, weight), (grad.T, hidden)):
         exact = left.double() @ right.double()
         found = (left.to(device) @ right.to(device)).cpu().double()
-        errors.append(((found - exact).norm() / exact.norm()).item())
+        errors.append(float((found - exact).norm() / exact.norm()))
     return max(errors)

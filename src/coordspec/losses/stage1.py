@@ -55,13 +55,16 @@ def stage1_loss(
     sample before. Without a coord vocabulary and spec every supervised target is an ordinary token.
 
     Args:
-        hidden_TD, head_VD, coord_rows_KD, measure_gate: see ``head_loss``.
+        hidden_TD: hidden states that go into the head.
+        head_VD: weight of the head; this, ``coord_rows_KD`` and ``measure_gate`` are those of ``head_loss``.
         labels_T: token ids, ``IGNORE_INDEX`` where nothing is supervised.
         coord_vocab: which ids are coord tokens.
         spec: weights and target of the coordinate terms.
         base_denominator: how many targets of the whole accumulation window, on all ranks, are no coordinates; None if
             this batch is the window.
         coord_denominator: likewise how many are coordinates.
+        coord_rows_KD: trained rows of the coord tokens, beside a head that is frozen.
+        measure_gate: compute the gate where its weight is 0 too.
 
     Raises:
         ValueError: shapes or types do not fit, a label is no row of the head, or one of vocabulary and spec is missing.

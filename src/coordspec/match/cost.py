@@ -62,7 +62,8 @@ def _box_overlap(boxes_P4: Matrix, boxes_G4: Matrix) -> Matrix:
     gx1, gy1, gx2, gy2 = boxes_G4.T
     width_PG = np.minimum.outer(px2, gx2) - np.maximum.outer(px1, gx1)
     height_PG = np.minimum.outer(py2, gy2) - np.maximum.outer(py1, gy1)
-    return width_PG.clip(0.0) * height_PG.clip(0.0)
+    overlap_PG: Matrix = width_PG.clip(0.0) * height_PG.clip(0.0)
+    return overlap_PG
 
 
 def _ratio(overlap: Matrix, sum_of_areas: Matrix) -> Matrix:

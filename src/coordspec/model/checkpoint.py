@@ -73,7 +73,9 @@ class Processor:
     @property
     def image_token_id(self) -> int:
         """The id that stands for an image, once for each of its features."""
-        return int(self.tokenizer.convert_tokens_to_ids(IMAGE_PAD))
+        found = self.tokenizer.backend_tokenizer.token_to_id(IMAGE_PAD)
+        assert found is not None, "load_tokenizer lets no tokenizer without it pass"
+        return found
 
     def apply_chat_template(self, messages: list[dict[str, Any]], **options: Any) -> Any:
         """A conversation as the chat template writes it; see ``apply_chat_template`` of transformers' tokenizers."""

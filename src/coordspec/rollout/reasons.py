@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from coordspec.contracts import record_contract
 from coordspec.rollout.grammar import MAX_KEY_DIGITS
+
+_CONTRACT = record_contract()
 
 
 class Fallback(StrEnum):
@@ -56,7 +59,8 @@ _MEANINGS = {
     DropReason.MULTIPLE_GEOMETRY: "there are both `bbox_2d` and `poly`",
     DropReason.UNEXPECTED_KEY: "there is a key beside `desc` and the geometry",
     DropReason.NOT_A_LIST: "the geometry is no list",
-    DropReason.WRONG_ARITY: "a `bbox_2d` does not have 4 coordinates, or a `poly` an even number from 6",
+    DropReason.WRONG_ARITY: f"a `bbox_2d` does not have {_CONTRACT.bbox_arity} coordinates, "
+    f"or a `poly` an even number from {_CONTRACT.poly_min}",
     DropReason.NOT_COORD_TOKEN: "a coordinate is not one coord token: another value, or text that other tokens spell",
     DropReason.INVERTED_BOX: "x1 is above x2, or y1 above y2",
 }

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from coordspec.contracts import Kind, rule
 from coordspec.coords import CoordVocab
 from coordspec.errors import ContractError, Issue
+from coordspec.losses.rows import IGNORE_INDEX
 from coordspec.train.collate import Batch, Span
-from coordspec.train.encode import IGNORE, KIND_CODES
+from coordspec.train.encode import KIND_CODES
 from coordspec.train.prompt import IMAGE
 
 _Mask: TypeAlias = NDArray[np.bool_]
@@ -44,7 +45,7 @@ class BatchGuard:
     def _issues(self, batch: Batch) -> Iterator[Issue]:
         ids_BT: _Ints = batch.ids_BT.numpy()
         labels_BT: _Ints = batch.labels_BT.numpy()
-        labelled_BT = labels_BT != IGNORE
+        labelled_BT = labels_BT != IGNORE_INDEX
         size = len(self._is_coord)
         for tokens_BT, what in ((ids_BT, "id"), (np.where(labelled_BT, labels_BT, 0), "label")):
             if tokens_BT.min() < 0 or tokens_BT.max() >= size:  # the other rules look these up

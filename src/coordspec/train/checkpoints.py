@@ -13,11 +13,23 @@ STAGING: Final = ".writing-"
 """What the name of a folder starts with while it is written. Nothing ever reads one."""
 REPLACED: Final = ".replaced-"
 """What the name of a checkpoint starts with for the moment in which another one takes its place."""
+DELETING: Final = ".deleting-"
+"""What the name of a checkpoint starts with while it is deleted, so that half of one never passes for a whole one."""
+
+
+def checkpoint_path(run_dir: Path, step: int) -> Path:
+    """The folder of the checkpoint behind a step."""
+    return run_dir / f"{PREFIX}{step}"
+
+
+def staging_path(run_dir: Path, name: str) -> Path:
+    """The folder that the checkpoint ``name`` is written in."""
+    return run_dir / f"{STAGING}{name}"
 
 
 def open_staging(run_dir: Path, name: str) -> Path:
     """An empty folder to write the checkpoint ``name`` into."""
-    staging = run_dir / f"{STAGING}{name}"
+    staging = staging_path(run_dir, name)
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
     return staging
@@ -38,18 +50,18 @@ def publish(staging: Path) -> Path:
     staging.rename(final)
     _sync(final.parent)
     if replaced.exists():
-        shutil.rmtree(replaced)
+        _delete(replaced)
     return final
 
 
 def tidy(run_dir: Path) -> None:
-    """Undo what a killed run left behind: half-written folders go, a checkpoint that was about to be replaced stays."""
-    for path in run_dir.glob(f"{STAGING}*"):
+    """Undo what a killed run left behind: half of a folder goes, a checkpoint that was about to be replaced stays."""
+    for path in (*run_dir.glob(f"{STAGING}*"), *run_dir.glob(f"{DELETING}*")):
         shutil.rmtree(path)
     for path in run_dir.glob(f"{REPLACED}*"):
         final = path.with_name(path.name.removeprefix(REPLACED))
         if final.exists():
-            shutil.rmtree(path)
+            _delete(path)
         else:
             path.rename(final)
 
@@ -69,11 +81,15 @@ def rotate(run_dir: Path, limit: int | None, best: Path | None) -> None:
     """Delete the oldest checkpoints beyond ``limit``; the best one and the newest one stay. None keeps all."""
     if limit is None:
         return
-    *older, newest = checkpoints(run_dir)
-    surplus = len(older) + 1 - limit
-    for path in [path for path in older if path != best][: max(0, surplus)]:
-        shutil.rmtree(path)
-    assert newest.exists()
+    *older, _ = checkpoints(run_dir)
+    for path in [path for path in older if path != best][: max(0, len(older) + 1 - limit)]:
+        _delete(path)
+
+
+def _delete(path: Path) -> None:
+    doomed = path.with_name(f"{DELETING}{path.name}")
+    path.rename(doomed)
+    shutil.rmtree(doomed)
 
 
 def _sync(path: Path) -> None:

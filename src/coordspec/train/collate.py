@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import torch
 
 from coordspec.errors import Place
-from coordspec.train.encode import IGNORE, PROMPT, Sample
+from coordspec.losses.rows import IGNORE_INDEX
+from coordspec.train.encode import PROMPT, Sample
 
 
 class Span(NamedTuple):
@@ -104,7 +105,7 @@ def collate(rows: Sequence[Sequence[Sample]], pad_id: int) -> Batch:
     samples = [sample for row in rows for sample in row]
     shape = len(rows), max(span.end for span in spans)
     ids_BT = torch.full(shape, pad_id)
-    labels_BT = torch.full(shape, IGNORE)
+    labels_BT = torch.full(shape, IGNORE_INDEX)
     weights_BT = torch.zeros(shape)
     kinds_BT = torch.full(shape, PROMPT, dtype=torch.uint8)
     types_BT = torch.zeros(shape, dtype=torch.int64)

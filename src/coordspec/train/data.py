@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch.utils.data import DataLoader
 
 from coordspec.config.model import Config
+from coordspec.config.training import Training
 from coordspec.errors import ContractError, InputError, Severity
 from coordspec.model.checkpoint import Processor, load_config
 from coordspec.train.dataset import Batches, Samples
@@ -18,7 +20,7 @@ from coordspec.train.encode import Encoder
 from coordspec.train.images import ImageLimits
 from coordspec.train.pack import sample_lengths
 from coordspec.train.preflight import preflight, wants_preflight
-from coordspec.train.ranks import rank, world
+from coordspec.train.ranks import FIRST, rank, world
 from coordspec.train.records import Records
 from coordspec.train.run_dir import data_seed
 from coordspec.train.stream import RankBatches, Stream
@@ -27,12 +29,11 @@ from coordspec.validate.run import Plan
 
 @dataclass(frozen=True, slots=True)
 class RunData:
-    """Samples to train on and to evaluate on, the stream of the former, and the sizes of all files in bytes."""
+    """Samples to train on and to evaluate on, and the stream of the former."""
 
     train: Samples
     val: Samples
     stream: Stream
-    sizes: Mapping[str, int]
     pad_id: int
 
     def steps(self, config: Config) -> int:
@@ -45,20 +46,37 @@ class RunData:
     def loader(self, config: Config, steps: int) -> DataLoader[Any]:
         """The batches of this rank for all steps of the run, one behind the other."""
         training = config.training
-        keys = RankBatches(
+        rows = RankBatches(
             self.stream,
             rows=training.per_device_train_batch_size,
             rank=rank(),
             world=world(),
             batches=steps * training.gradient_accumulation_steps,
         )
-        return DataLoader(
-            Batches(self.train, self.pad_id),
-            batch_sampler=keys,
-            collate_fn=itemgetter(0),
-            num_workers=training.dataloader_num_workers,
-            persistent_workers=training.dataloader_num_workers > 0,
-        )
+        return load_batches(Batches(self.train, self.pad_id), rows, training)
+
+    def val_loader(self, config: Config) -> DataLoader[Any]:
+        """The batches of this rank's share of the validation samples; every sample is in the share of one rank."""
+        size = config.training.per_device_eval_batch_size
+        numbers = [[number] for number in range(len(self.val))]
+        rows = [[numbers[start : start + size]] for start in range(0, len(numbers), size)]
+        return load_batches(Batches(self.val, self.pad_id), rows[rank() :: world()], config.training)
+
+
+def load_batches(batches: Batches, rows: Iterable[list[list[list[int]]]], training: Training) -> DataLoader[Any]:
+    """A loader of batches by their rows, each as a list of one key of the data set.
+
+    It draws nothing from PyTorch's global generator, so that loading never changes what dropout does.
+    """
+    return DataLoader(
+        batches,
+        batch_sampler=rows,
+        collate_fn=itemgetter(0),
+        num_workers=training.dataloader_num_workers,
+        generator=torch.Generator(),
+        pin_memory=torch.cuda.is_available() and not training.use_cpu,
+        persistent_workers=training.dataloader_num_workers > 0,
+    )
 
 
 def rows_of_step(config: Config) -> int:
@@ -68,7 +86,7 @@ def rows_of_step(config: Config) -> int:
 
 
 def prepare_data(config: Config, processor: Processor, note: Callable[[str], None]) -> RunData:
-    """Check the data as ``data.preflight`` says, and index it.
+    """Check the data as ``data.preflight`` says, on the first rank, and index it on all.
 
     Raises:
         ContractError: a record or an image is refused; every finding of the check is in it.
@@ -77,8 +95,8 @@ def prepare_data(config: Config, processor: Processor, note: Callable[[str], Non
     data = config.data
     encoder = Encoder(processor, load_config(Path(config.model.path)), config.template)
     paths = (*data.train, *data.val)
-    if wants_preflight(data, paths):
-        note(f"checking {len(paths)} contract files")
+    if rank() == FIRST and wants_preflight(data, paths):
+        note(f"checking {', '.join(paths)}")
         _refuse(paths, config, encoder)
     train = _samples(data.train, config, encoder, data.max_samples)
     if not len(train):
@@ -91,7 +109,6 @@ def prepare_data(config: Config, processor: Processor, note: Callable[[str], Non
         train=train,
         val=_samples(data.val, config, encoder, data.max_val_samples),
         stream=Stream(len(train), data_seed(config), lengths, data.pack_length),
-        sizes={path: Path(path).stat().st_size for path in paths},
         pad_id=processor.tokenizer.pad_token_id,
     )
 

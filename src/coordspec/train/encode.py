@@ -12,6 +12,7 @@ from coordspec.checks.finding import shown
 from coordspec.config.inputs import Template
 from coordspec.contracts import NO_LOSS, Kind, rule
 from coordspec.errors import ContractError, Place
+from coordspec.losses.rows import IGNORE_INDEX
 from coordspec.record import Record
 from coordspec.target import Target, TokenTable, ground_truth_target
 from coordspec.target.ground_truth import STAGE1
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
     from coordspec.model.checkpoint import Processor
-
-IGNORE: Final = -100
-"""The label of a token that nothing supervises; ``ignore_index`` of PyTorch's cross entropy."""
 
 PROMPT: Final = 0
 """Kind of a token that is no part of an answer: prompt and padding."""
@@ -39,7 +37,7 @@ class Sample:
 
     ids_T          prompt and answer
     labels_T       what the logits at t - 1 are to predict: the id itself where its cross entropy has a weight, the
-                   coord token of the ground-truth bin where a coordinate has a loss, ``IGNORE`` elsewhere
+                   coord token of the ground-truth bin where a coordinate has a loss, ``IGNORE_INDEX`` elsewhere
     weights_T      weight of the cross entropy, 0 where there is none
     kinds_T        ``PROMPT``, or the code of the answer's kind in ``KIND_CODES``
     types_T        1 at image tokens, else 0
@@ -80,8 +78,8 @@ class Encoder:
         self.max_length = template.max_length
         self._positions = RopePositions(config)
         self.prompter = Prompter(processor, config.image_token_id, template)
-        self._table = TokenTable(processor.tokenizer)
-        self._coord_ids = torch.tensor(self._table.coords.ids)
+        self.table = TokenTable(processor.tokenizer)
+        self._coord_ids = torch.tensor(self.table.coords.ids)
         self._rows = rows
 
     def count_tokens(self, record: Record) -> int:
@@ -114,7 +112,7 @@ class Encoder:
         """Prompt and answer as one sample."""
         answer_A = torch.tensor(target.ids)
         weights_A = torch.tensor(target.ce_weight, dtype=torch.float32)
-        labels_A = answer_A.where(weights_A > 0, IGNORE)
+        labels_A = answer_A.where(weights_A > 0, IGNORE_INDEX)
         for slot in target.slots:
             if slot.coord_loss != NO_LOSS:
                 labels_A[list(slot.positions)] = self._coord_ids[list(slot.bins)]
@@ -124,7 +122,7 @@ class Encoder:
         types_T = torch.cat([prompt.types_T, torch.zeros_like(answer_A)])
         return Sample(
             ids_T=ids_T,
-            labels_T=torch.cat([torch.full((start,), IGNORE), labels_A]),
+            labels_T=torch.cat([torch.full((start,), IGNORE_INDEX), labels_A]),
             weights_T=torch.cat([torch.zeros(start), weights_A]),
             kinds_T=torch.cat([torch.full((start,), PROMPT, dtype=torch.uint8), kinds_A]),
             types_T=types_T,
@@ -136,7 +134,7 @@ class Encoder:
         )
 
     def _answer(self, record: Record) -> Target:
-        return ground_truth_target(record, self._table, rows=self._rows)
+        return ground_truth_target(record, self.table, rows=self._rows)
 
     def _fitting(self, record: Record, target: Target) -> int:
         """How many tokens prompt and answer have together."""

@@ -1,51 +1,140 @@
-"""What a run measures on ``data.val``."""
+"""What a run measures on ``data.val``: the loss, and what the model's own answers are worth."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
-from coordspec.train.dataset import Batches, Samples
-from coordspec.train.objective import Objective
+from coordspec.config.model import Config
+from coordspec.config.stage2 import Batch as Together
+from coordspec.config.stage2 import Decoding
+from coordspec.evaluate.f1 import F1Table, score_free
+from coordspec.record import DetObject, Record
+from coordspec.rollout.parse import Rollout, parse_rollout
+from coordspec.train.dataset import Samples
+from coordspec.train.generation import ModelGenerator, Request
+from coordspec.train.objective import Prepared, StepLoss
 from coordspec.train.ranks import agree, gather_sum, rank, world
 
+WINDOW = 16
+"""Batches of prompts among which those of similar length are generated for together."""
 
-class LossEvaluation:
-    """The loss of the run's objective on validation samples, dealt out to the ranks."""
 
-    def __init__(
-        self, samples: Samples, objective: Objective, model: nn.Module, *, batch_size: int, pad_id: int
-    ) -> None:
-        self._batches = Batches(samples, pad_id)
-        self._objective = objective
-        self._model = model
-        self._rows = [
-            [[number] for number in range(start, min(start + batch_size, len(samples)))]
-            for start in range(0, len(samples), batch_size)
-        ]
+class MeanLoss(Protocol):
+    """An objective whose loss is made of means.
+
+    counts  names of what is counted, in the order of ``Prepared.counts_C``
+    parts   names of the means, and which count each is divided by
+    """
+
+    @property
+    def counts(self) -> Sequence[str]: ...
+
+    @property
+    def parts(self) -> Mapping[str, str]: ...
+
+    def prepare(self, loaded: Sequence[Any], step: int) -> list[Prepared]: ...
+
+    def loss(self, prepared: Any, counts_C: torch.Tensor) -> StepLoss: ...
+
+    def total(self, means: Mapping[str, float]) -> float: ...
+
+
+def mean_loss(
+    objective: MeanLoss, model: nn.Module, loader: DataLoader[Any], device: torch.device
+) -> Mapping[str, float]:
+    """Loss and parts over all validation samples; they do not depend on how these are batched and dealt out to ranks.
+
+    Raises:
+        CoordspecError: a sample is refused.
+    """
+    sums_P = torch.zeros(len(objective.parts), dtype=torch.float64, device=device)
+    counts_C = torch.zeros(len(objective.counts), dtype=torch.float64, device=device)
+    training = model.training
+    model.eval()
+    with agree(), torch.no_grad():
+        for loaded in loader:
+            (prepared,) = objective.prepare([loaded], 0)
+            prepared = prepared.to(device)
+            parts = objective.loss(prepared, torch.ones_like(counts_C)).parts
+            sums_P += torch.stack([parts[name].double() for name in objective.parts])
+            counts_C += prepared.counts_C
+    model.train(training)
+    counts = dict(zip(objective.counts, gather_sum(counts_C).tolist(), strict=True))
+    sums = dict(zip(objective.parts, gather_sum(sums_P).tolist(), strict=True))
+    means = {name: sums[name] / max(1.0, counts[count]) for name, count in objective.parts.items()}
+    return {"loss": objective.total(means), **means}
+
+
+class Detection:
+    """Greedy answers to validation samples, dealt out to the ranks, read strictly and scored without confidences."""
+
+    def __init__(self, config: Config, model: nn.Module, samples: Samples) -> None:
+        section = config.eval
+        self._samples = samples
+        self._table = samples.encoder.table
+        self._thresholds = section.iou_thresholds
+        self._chunk = section.batch_size * WINDOW
+        self._generator = ModelGenerator(
+            model,
+            self._table,
+            Decoding(max_new_tokens=section.max_new_tokens),
+            batch=Together(size=section.batch_size),
+        )
 
     def run(self, device: torch.device) -> Mapping[str, float]:
-        """Means over all validation samples; they do not depend on how these were batched and dealt out.
+        """Measures of all answers. A ratio to nothing, such as the precision of no prediction, is left out.
 
         Raises:
             CoordspecError: a sample is refused.
         """
-        objective = self._objective
-        sums_P = torch.zeros(len(objective.parts), dtype=torch.float64, device=device)
-        counts_C = torch.zeros(len(objective.counts), dtype=torch.float64, device=device)
-        trained = self._model.training
-        self._model.eval()
-        with agree(), torch.no_grad():
-            for rows in self._rows[rank() :: world()]:
-                (prepared,) = objective.prepare([self._batches[rows]], 0)
-                prepared = prepared.to(device)
-                parts = objective.loss(self._model, prepared.batch, torch.ones_like(counts_C)).parts
-                sums_P += torch.stack([parts[name].double() for name in objective.parts])
-                counts_C += prepared.counts_C
-        self._model.train(trained)
-        counts = dict(zip(objective.counts, gather_sum(counts_C).tolist(), strict=True))
-        sums = dict(zip(objective.parts, gather_sum(sums_P).tolist(), strict=True))
-        means = {name: sums[name] / max(1.0, counts[count]) for name, count in objective.parts.items()}
-        return {"loss": objective.total(means), **means}
+        records: list[Record] = []
+        rollouts: list[Rollout] = []
+        tokens = 0
+        with agree():
+            mine = range(rank(), len(self._samples), world())
+            for start in range(0, len(mine), self._chunk):
+                opened = [self._samples.opened(number) for number in mine[start : start + self._chunk]]
+                requests = [Request(self._samples.encoder.prompter.encode(images), ()) for _, images in opened]
+                answers = self._generator.answers(requests)
+                records += [record for record, _ in opened]
+                rollouts += [parse_rollout(answer.ids, self._table) for answer in answers]
+                tokens += sum(len(answer.ids) for answer in answers)
+            table = score_free(records, [_objects(rollout) for rollout in rollouts], self._thresholds)
+        outputs = (
+            len(rollouts),
+            tokens,
+            sum(rollout.fallback is None for rollout in rollouts),
+            sum(rollout.fallback is None and not rollout.truncated and not rollout.dropped for rollout in rollouts),
+            sum(rollout.truncated for rollout in rollouts),
+        )
+        counts = torch.tensor([*outputs, table.truths, table.predictions, *table.found], device=device)
+        count, tokens, parsed, whole, truncated, truths, predictions, *found = gather_sum(counts).tolist()
+        rates = {
+            "parse_rate": parsed / count,
+            "whole_rate": whole / count,
+            "truncation_rate": truncated / count,
+            "tokens_per_answer": tokens / count,
+        }
+        return rates | _scores(F1Table(self._thresholds, truths, predictions, tuple(found), tuple(found)))
+
+
+def _objects(rollout: Rollout) -> list[DetObject]:
+    return [entry.item for entry in rollout.predictions if entry.item is not None]
+
+
+def _scores(table: F1Table) -> dict[str, float]:
+    kinds = {"f1": table.f1, "precision": table.precision, "recall": table.recall}
+    at = {kind: [of(threshold) for threshold in table.thresholds] for kind, of in kinds.items()}
+    means = {kind: _mean(values) for kind, values in at.items()}
+    each = {f"f1@{threshold:g}": value for threshold, value in zip(table.thresholds, at["f1"], strict=True)}
+    return {name: value for name, value in {**means, **each}.items() if value is not None}
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None

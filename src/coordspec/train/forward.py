@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import torch
 from peft.utils.other import TrainableTokensWrapper
@@ -10,9 +10,8 @@ from torch import nn
 
 from coordspec.coords import CoordVocab
 from coordspec.model.checkpoint import VisionLanguageModel, head_weight
+from coordspec.model.parts import Head
 from coordspec.train.collate import Batch
-
-Rows: TypeAlias = Literal["full", "coord_rows", "frozen"]
 
 
 class HeadWeights(NamedTuple):
@@ -24,13 +23,25 @@ class HeadWeights(NamedTuple):
 
 def hidden_states(model: VisionLanguageModel, batch: Batch) -> torch.Tensor:
     """Hidden states that go into the head, shape ``(B * T, D)``, row behind row. One forward of the model."""
-    varlen = model.config._attn_implementation == "flash_attention_2"
-    hidden_BTD: torch.Tensor = model.model(**batch.model_inputs(varlen=varlen)).last_hidden_state
+    hidden_BTD: torch.Tensor = model.model(**batch.model_inputs(varlen=uses_varlen(model))).last_hidden_state
     return hidden_BTD.flatten(0, 1)
 
 
-def head_weights(model: VisionLanguageModel, vocab: CoordVocab, rows: Rows) -> HeadWeights:
-    """The head as ``head_loss`` takes it. Where only coord rows are trained, no gradient of all rows is computed."""
+def uses_varlen(model: VisionLanguageModel) -> bool:
+    """Whether the borders between samples go to the attention kernel itself; see ``Batch.model_inputs``."""
+    return str(model.config._attn_implementation) == "flash_attention_2"
+
+
+def head_weights(model: VisionLanguageModel, vocab: CoordVocab | None, trained: Head) -> HeadWeights:
+    """The head as ``head_loss`` takes it; ``trained`` says which of its rows are.
+
+    Where coord rows alone are trained and a vocabulary is given, no gradient of all rows is computed. Without a
+    vocabulary the whole weight has one, of which adapters or the mask of ``freeze_parts`` keep the coord rows.
+    """
+    if trained == "frozen":
+        return HeadWeights(head_weight(model).detach(), None)
+    if trained == "full" or vocab is None:
+        return HeadWeights(head_weight(model), None)
     output: nn.Module = model.get_output_embeddings()  # type: ignore[no-untyped-call]
     if isinstance(output, TrainableTokensWrapper):  # peft's adapter of rows, in the order in which they were named
         adapter = output.token_adapter
@@ -39,7 +50,4 @@ def head_weights(model: VisionLanguageModel, vocab: CoordVocab, rows: Rows) -> H
         assert isinstance(base, torch.Tensor)
         return HeadWeights(base, adapter.trainable_tokens_delta[name])
     weight = head_weight(model)
-    if rows == "full":
-        return HeadWeights(weight, None)
-    coord_rows = None if rows == "frozen" else weight.index_select(0, torch.tensor(vocab.ids, device=weight.device))
-    return HeadWeights(weight.detach(), coord_rows)
+    return HeadWeights(weight.detach(), weight.index_select(0, torch.tensor(vocab.ids, device=weight.device)))

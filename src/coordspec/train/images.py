@@ -14,8 +14,9 @@ from coordspec.checks.finding import Finding, shown
 from coordspec.checks.paths import check_image_path
 from coordspec.contracts import rule
 from coordspec.errors import ContractError, Place
+from coordspec.image_files import BROKEN
 from coordspec.record import Record
-from coordspec.validate.images import BROKEN, check_images
+from coordspec.validate.images import check_images
 from coordspec.validate.options import ImageCheck
 
 _DEEP: Final = ("I", "F")

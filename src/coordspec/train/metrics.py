@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -33,5 +34,21 @@ METRICS: Final[Mapping[str, str]] = {
     "eval/loss/coord_gate": "As loss/coord_gate, on data.val.",
     "eval/coord/vocab_mass": "As coord/vocab_mass, on data.val.",
     "eval/coord/expected_bin_error": "As coord/expected_bin_error, on data.val.",
+    "eval/f1": "F1 of the model's own answers, the mean over eval.iou_thresholds.",
+    "eval/precision": "Share of the predicted objects that match one of the ground truth, the same mean.",
+    "eval/recall": "Share of the objects of the ground truth that are matched, the same mean.",
+    "eval/f1@IOU": "F1 at one IoU threshold, such as eval/f1@0.5; one for each of eval.iou_thresholds.",
+    "eval/parse_rate": "Share of the answers that begin as a payload, so that objects can be read from them.",
+    "eval/whole_rate": "Share of the answers that are a payload to their end, without a dropped entry.",
+    "eval/truncation_rate": "Share of the answers that end, or break, before their outermost brace is closed.",
+    "eval/tokens_per_answer": "Mean length of an answer, in tokens.",
 }
-"""Every name that a run logs, and what it means; values of a line are means over its optimizer steps."""
+"""Every name that a run logs, and what it means; values of a line are means over its optimizer steps.
+
+``IOU`` in a name stands for a number.
+"""
+
+
+def meaning(name: str) -> str | None:
+    """What a logged name means; None for one that nobody has described."""
+    return METRICS.get(re.sub(r"@[0-9.]+$", "@IOU", name))

@@ -85,16 +85,16 @@ class Network:
         Raises:
             InputError: weights are missing, or are of another model.
         """
+        missing: list[str] = []
         if isinstance(self.model, PeftModel):
-            result = set_peft_model_state_dict(self.model, load_file(folder / ADAPTER_WEIGHTS))
-            unknown, missing = list(result.unexpected_keys), []
+            adapters: Any = set_peft_model_state_dict(self.model, load_file(folder / ADAPTER_WEIGHTS))
+            unknown = list(adapters.unexpected_keys)
         else:
             state: dict[str, torch.Tensor] = {}
             for file in sorted(folder.glob("model*.safetensors")):
                 state |= load_file(file)
-            result = self.plain.load_state_dict(state, strict=False)
-            tied = set(self.plain.all_tied_weights_keys)
-            unknown, missing = list(result.unexpected_keys), [key for key in result.missing_keys if key not in tied]
+            missing, unknown = self.plain.load_state_dict(state, strict=False)
+            missing = [key for key in missing if key not in self.plain.all_tied_weights_keys]
         if unknown or missing:
             raise InputError(str(folder), f"its weights are of another model: {', '.join((unknown or missing)[:3])}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
@@ -26,7 +27,7 @@ class Prepared:
 
     def to(self, device: torch.device) -> Prepared:
         """The same on another device."""
-        return replace(self, batch=self.batch.to(device), counts_C=self.counts_C.to(device))
+        return replace(self, batch=self.batch.to(device, non_blocking=True), counts_C=self.counts_C.to(device))
 
     @property
     def places(self) -> tuple[Place, ...]:
@@ -35,10 +36,10 @@ class Prepared:
 
 
 class StepLoss(NamedTuple):
-    """The loss of one batch, and the detached parts it is made of.
+    """The loss of one batch, and what is measured beside it.
 
     Both are sums over the batch, each divided by its count over the whole optimizer step: they add up over batches and
-    ranks to the loss and the parts of the step. ``parts`` go by metric name.
+    ranks to those of the step. ``parts`` go by metric name, are detached, and have ``loss`` among them.
     """
 
     loss: torch.Tensor
@@ -46,30 +47,43 @@ class StepLoss(NamedTuple):
 
 
 class Objective(Protocol):
-    """One kind of training.
+    """One kind of training, with its model.
 
-    counts   metric names of what is counted over an optimizer step, all ranks and batches together
-    parts    metric names of the parts of the loss, and which count each is divided by
+    counts  metric names of what is counted over an optimizer step, all ranks and batches together
+    times   seconds that ``prepare`` spent, by metric name; the trainer takes them out after every step
     """
 
     @property
     def counts(self) -> Sequence[str]: ...
 
     @property
-    def parts(self) -> Mapping[str, str]: ...
+    def times(self) -> Counter[str]: ...
 
     def prepare(self, loaded: Sequence[Any], step: int) -> list[Prepared]:
-        """The batches of one optimizer step on this rank, from what the data loader gave.
+        """The batches of one optimizer step on this rank, from what the data loader gave; steps count from 0.
 
         Raises:
             CoordspecError: the data is refused.
         """
 
-    def loss(self, model: nn.Module, batch: Batch, counts_C: torch.Tensor) -> StepLoss:
-        """The loss of one batch under the counts of the whole step."""
+    def observe(self, counts: Mapping[str, float], step: int) -> None:
+        """Take notice of what a step counts, over all ranks and before its first forward.
 
-    def total(self, means: Mapping[str, float]) -> float:
-        """The loss that means of the parts make up."""
+        Raises:
+            CoordspecError: the run has to stop; on every rank alike.
+        """
+
+    def loss(self, prepared: Any, counts_C: torch.Tensor) -> StepLoss:
+        """The loss of one batch, one of those that ``prepare`` made, under the counts of the whole step."""
+
+    def metrics(self, sums: Mapping[str, float], steps: int) -> Mapping[str, float]:
+        """What is logged after some steps, from the sums of their counts and parts."""
+
+    def state(self) -> Mapping[str, Any]:
+        """What a checkpoint keeps beside weights and optimizer, as JSON."""
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from ``state``."""
 
 
 class LossModule(nn.Module):
@@ -80,5 +94,5 @@ class LossModule(nn.Module):
         self.model = model
         self._objective = objective
 
-    def forward(self, batch: Batch, counts_C: torch.Tensor) -> StepLoss:
-        return self._objective.loss(self.model, batch, counts_C)
+    def forward(self, prepared: Prepared, counts_C: torch.Tensor) -> StepLoss:
+        return self._objective.loss(prepared, counts_C)

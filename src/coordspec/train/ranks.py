@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, TypeVar
 
 import torch
 from torch import distributed as dist
@@ -14,6 +14,7 @@ from coordspec.errors import CoordspecError
 
 _RANK, _WORLD = "RANK", "WORLD_SIZE"  # what torchrun sets
 FIRST: Final = 0
+T = TypeVar("T")
 
 
 class RankError(CoordspecError):
@@ -48,14 +49,21 @@ def agree() -> Iterator[None]:
         yield
     except CoordspecError as caught:
         error = caught
-    if connected():
-        messages: list[str | None] = [None] * dist.get_world_size()
-        dist.all_gather_object(messages, None if error is None else str(error))
-        failed = [(number, message) for number, message in enumerate(messages) if message is not None]
-        if failed and error is None:
-            raise RankError("; ".join(f"rank {number}: {message}" for number, message in failed))
+    messages = gather(None if error is None else str(error))
     if error is not None:
         raise error
+    failed = [f"rank {number}: {message}" for number, message in enumerate(messages) if message is not None]
+    if failed:
+        raise RankError("\n".join(failed))
+
+
+def gather(value: T) -> list[T]:
+    """A value of every rank, in their order, on every rank; it is pickled."""
+    if not connected():
+        return [value]
+    values: list[T] = [value] * dist.get_world_size()
+    dist.all_gather_object(values, value)
+    return values
 
 
 def gather_sum(values: torch.Tensor) -> torch.Tensor:
@@ -70,3 +78,9 @@ def wait() -> None:
     """Until every rank is here."""
     if connected():
         dist.barrier()
+
+
+def leave() -> None:
+    """Part from the other ranks, at the end of a run."""
+    if connected():
+        dist.destroy_process_group()

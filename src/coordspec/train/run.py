@@ -5,23 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from transformers import set_seed
+import torch
+from transformers import TrainingArguments, set_seed
 
 from coordspec.config.model import Config
-from coordspec.model.checkpoint import load_processor
+from coordspec.errors import InputError
+from coordspec.model.checkpoint import Processor, load_processor
 from coordspec.train.arguments import training_arguments
-from coordspec.train.checkpoints import open_staging, publish, step_of
-from coordspec.train.data import prepare_data, rows_of_step
-from coordspec.train.evaluation import LossEvaluation
-from coordspec.train.fingerprint import fingerprint
+from coordspec.train.checkpoints import open_staging, publish, step_of, tidy
+from coordspec.train.data import RunData, prepare_data, rows_of_step
+from coordspec.train.evaluation import Detection, mean_loss
+from coordspec.train.fingerprint import Fingerprint, fingerprint
 from coordspec.train.logs import Logs
 from coordspec.train.network import Network, batch_guard
-from coordspec.train.ranks import FIRST, agree, rank, wait, world
+from coordspec.train.ranks import FIRST, agree, leave, rank, wait, world
 from coordspec.train.run_dir import latest, provenance, refuse_other_run, write_origin
 from coordspec.train.stage1 import Stage1
-from coordspec.train.trainer import CoordTrainer, Hooks
+from coordspec.train.trainer import CoordTrainer, Evaluated, Hooks
 
 FINAL: Final = "final"
 """Folder of a run with the model as its last step left it: a checkpoint to load, without the optimizer's state."""
@@ -47,11 +49,26 @@ class Listener:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """How a run ended: its last step, the folder of the final model, and metrics on ``data.val`` where there is one."""
+    """How a run ended: its last step, the folder of the final model, the best checkpoint where one is looked for, and
+    the last metrics on ``data.val`` where there is one.
+    """
 
     steps: int
     final: Path
+    best: Path | None
     evaluation: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class _Setup:
+    """What the ranks agree on before the model is put to work."""
+
+    data: RunData
+    network: Network
+    processor: Processor
+    origin: Mapping[str, Any]
+    preprocess: Fingerprint
+    checkpoint: Path | None
 
 
 _SILENT: Final = Listener(note=lambda _: None, start=lambda *_: None, advance=lambda _: None, metrics=lambda *_: None)
@@ -67,45 +84,27 @@ def train(config: Config, resolved: str, listener: Listener, *, resume: bool = F
         ContractError: data is refused, before the first step where ``data.preflight`` is on; every finding is in it.
         InputError: a file, checkpoint or folder cannot be used.
         NonFiniteError: a loss or a gradient is no number.
+        RankError: another rank has stopped.
     """
     if rank() != FIRST:
         listener = _SILENT
     run_dir = Path(config.training.output_dir)
+    _require_stage1(config)
     args = training_arguments(config.training, evaluates=bool(config.data.val))  # lets the ranks meet
     with agree():
-        checkpoint = latest(run_dir, resume=resume)
-        template = config.template
-        processor = load_processor(
-            Path(config.model.path), min_pixels=template.min_pixels, max_pixels=template.max_pixels
-        )
-        data = prepare_data(config, processor, listener.note)
-        args.max_steps = data.steps(config)
-        origin = provenance(config, data.sizes, world(), args.max_steps)
-        preprocess = fingerprint(processor, template)
-        if checkpoint is not None:
-            refuse_other_run(checkpoint, origin, preprocess)
-        listener.note(f"loading {config.model.path}")
-        set_seed(config.training.seed)
-        network = Network(config, processor)
-    objective = Stage1(config, network.plain, processor, batch_guard(network.plain, processor))
-    done = 0 if checkpoint is None else step_of(checkpoint)
+        setup = _set_up(config, args, listener, resume=resume)
+    if rank() == FIRST:
+        tidy(run_dir)
+    done = 0 if setup.checkpoint is None else step_of(setup.checkpoint)
     logs = Logs(run_dir, config.logging, listener.metrics, done) if rank() == FIRST else None
 
     def save(folder: Path) -> None:
-        network.save(folder)
-        write_origin(folder, origin, preprocess)
+        setup.network.save(folder)
+        write_origin(folder, setup.origin, setup.preprocess)
         (folder / RESOLVED).write_text(resolved, encoding="utf-8")
 
-    evaluation = LossEvaluation(
-        data.val, objective, network.model, batch_size=config.training.per_device_eval_batch_size, pad_id=data.pad_id
-    )
-
-    def evaluate() -> tuple[Mapping[str, float], float | None]:
-        listener.note("evaluating")
-        means = evaluation.run(args.device)
-        score = -means["loss"] if config.eval.metric_for_best == "loss" else None
-        return {f"eval/{name}": value for name, value in means.items()}, score
-
+    network, stream = setup.network, setup.data.stream
+    objective = Stage1(config, network.plain, setup.processor.coords, batch_guard(network.plain, setup.processor))
     hooks = Hooks(
         save=save,
         load=network.load,
@@ -113,20 +112,64 @@ def train(config: Config, resolved: str, listener: Listener, *, resume: bool = F
         advance=listener.advance,
         groups=network.groups,
         pace=network.pace,
-        epoch_of=lambda step: data.stream.epochs_at(step * rows_of_step(config)),
-        evaluate=evaluate,
+        epoch_of=lambda step: stream.epochs_at(step * rows_of_step(config)),
+        evaluate=_evaluation(config, setup, objective, args.device, listener) if config.data.val else None,
     )
-    trainer = CoordTrainer(network.model, args, data.loader(config, args.max_steps), objective, hooks)
+    trainer = CoordTrainer(network.model, args, setup.data.loader(config, args.max_steps), objective, hooks)
     listener.start(done, args.max_steps)
-    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-    last = evaluate()[0] if data.val else {}
+    trainer.train(resume_from_checkpoint=None if setup.checkpoint is None else str(setup.checkpoint))
     if rank() == FIRST:
-        if last:
-            hooks.log(args.max_steps, last)
         folder = open_staging(run_dir, FINAL)
         save(folder)
         publish(folder)
     if logs:
         logs.close()
     wait()
-    return RunResult(args.max_steps, run_dir / FINAL, last)
+    leave()
+    return RunResult(args.max_steps, run_dir / FINAL, trainer.best, trainer.last_evaluation)
+
+
+def _require_stage1(config: Config) -> None:
+    variant = config.custom.trainer_variant
+    if variant != "stage1_sft":
+        raise InputError("custom.trainer_variant", f"{variant} cannot be trained by this version; stage1_sft can")
+
+
+def _set_up(config: Config, args: TrainingArguments, listener: Listener, *, resume: bool) -> _Setup:
+    """All that can be refused, cheapest first; sets ``args.max_steps``. Writes nothing.
+
+    Raises:
+        ContractError, InputError: see ``train``.
+    """
+    checkpoint = latest(Path(config.training.output_dir), resume=resume)
+    template = config.template
+    processor = load_processor(Path(config.model.path), min_pixels=template.min_pixels, max_pixels=template.max_pixels)
+    data = prepare_data(config, processor, listener.note)
+    args.max_steps = data.steps(config)
+    origin = provenance(config, world(), args.max_steps) if rank() == FIRST else {}
+    preprocess = fingerprint(processor, template)
+    if rank() == FIRST and checkpoint is not None:
+        refuse_other_run(checkpoint, origin, preprocess)
+    listener.note(f"loading {config.model.path}")
+    set_seed(config.training.seed)
+    return _Setup(data, Network(config, processor), processor, origin, preprocess, checkpoint)
+
+
+def _evaluation(
+    config: Config, setup: _Setup, objective: Stage1, device: torch.device, listener: Listener
+) -> Callable[[], Evaluated]:
+    """What is measured on ``data.val``, by names that begin with ``eval/``."""
+    model, best = setup.network.model, config.eval.metric_for_best
+    detection = Detection(config, model, setup.data.val) if config.eval.generate else None
+
+    def evaluate() -> Evaluated:
+        listener.note("evaluating")
+        found = dict(mean_loss(objective, model, setup.data.val_loader(config), device))
+        score = -found["loss"] if best == "loss" else None
+        if detection is not None:
+            found |= detection.run(device)
+        if best is not None and best != "loss":
+            score = found.get(best)
+        return Evaluated({f"eval/{name}": value for name, value in found.items()}, score)
+
+    return evaluate

@@ -13,7 +13,7 @@ from typing import Any, Final
 from coordspec.config.model import Config
 from coordspec.contracts import contract_bytes, contract_files
 from coordspec.errors import InputError
-from coordspec.train.checkpoints import checkpoints, tidy
+from coordspec.train.checkpoints import checkpoints
 from coordspec.train.fingerprint import FILE as PREPROCESS
 from coordspec.train.fingerprint import Fingerprint, differences, read_fingerprint
 
@@ -39,6 +39,7 @@ _MAY_CHANGE: Final = frozenset(
         "training.eval_steps",
         "training.dataloader_num_workers",
         "training.ddp_timeout",
+        "training.output_dir",
         "logging.console",
         "logging.tensorboard",
     }
@@ -48,8 +49,6 @@ _MAY_CHANGE: Final = frozenset(
 
 def latest(run_dir: Path, *, resume: bool) -> Path | None:
     """The checkpoint to go on from; None to begin at the first step, as where a run was killed before it wrote one.
-
-    Leftovers of a killed run are tidied away.
 
     Raises:
         InputError: the folder is no empty one, and nothing is to be resumed.
@@ -66,20 +65,23 @@ def latest(run_dir: Path, *, resume: bool) -> Path | None:
         return None
     if not run_dir.exists():
         raise InputError(str(run_dir), "does not exist, so there is nothing to resume; start without --resume")
-    tidy(run_dir)
     found = checkpoints(run_dir)
     return found[-1] if found else None
 
 
-def provenance(config: Config, data: Mapping[str, int], world: int, steps: int) -> dict[str, Any]:
-    """What ``run.json`` holds. ``data`` are the sizes in bytes of the contract files, by their paths."""
+def provenance(config: Config, world: int, steps: int) -> dict[str, Any]:
+    """What ``run.json`` holds. Reads the contract files, whose hashes are in it.
+
+    Raises:
+        InputError: a contract file cannot be read.
+    """
     return {
         "config": config.model_dump(mode="json"),
         "contracts": {name: hashlib.sha256(contract_bytes(name)).hexdigest() for name in contract_files().values()},
         "packages": {name: version(name) for name in _PACKAGES},
         "python": platform.python_version(),
         "seeds": {"seed": config.training.seed, "data_seed": data_seed(config)},
-        "data": dict(data),
+        "data": {path: _file_sha256(path) for path in (*config.data.train, *config.data.val)},
         "world_size": world,
         "steps": steps,
     }
@@ -112,6 +114,14 @@ def write_origin(folder: Path, origin: Mapping[str, Any], preprocess: Fingerprin
     """Write ``run.json`` and ``preprocess.json`` into a checkpoint."""
     for name, value in ((PROVENANCE, origin), (PREPROCESS, preprocess)):
         (folder / name).write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _file_sha256(path: str) -> str:
+    try:
+        with Path(path).open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(path, error.strerror or str(error)) from error
 
 
 def _changed(old: Any, new: Any, at: str) -> list[tuple[str, Any, Any]]:

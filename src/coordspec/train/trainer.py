@@ -18,20 +18,24 @@ from torch import nn
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
-from coordspec.errors import CoordspecError
-from coordspec.train.checkpoints import PREFIX, STAGING, open_staging, publish, rotate
+from coordspec.train.checkpoints import PREFIX, checkpoint_path, open_staging, publish, rotate, staging_path
+from coordspec.train.finite import StepLosses
 from coordspec.train.memory import peak_mib
 from coordspec.train.objective import LossModule, Objective, Prepared, StepLoss
 from coordspec.train.ranks import agree, gather_sum, wait, world
 
 TRAINER_STATE: Final = "trainer_state.json"
+PROGRESS: Final = "progress.json"
+"""File of a checkpoint: metrics since they were logged last, the last evaluation, and the state of the objective."""
 _SCORE: Final = "score"
-WINDOW: Final = "metrics_window.json"
-"""File of a checkpoint: the sums of the metrics since they were logged last."""
 
 
-class NonFiniteError(CoordspecError):
-    """A loss or a gradient is no number; the message names the samples."""
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """Metrics on validation data, and the score that the best checkpoint has the largest one of; None for none."""
+
+    metrics: Mapping[str, float]
+    score: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ class Hooks:
     groups    the groups of weights for the optimizer
     pace      give rows of a matrix a rate of their own in it
     epoch_of  how often the data has been gone through after a step
-    evaluate  metrics on validation data, and the score that the best checkpoint is chosen by, larger being better
+    evaluate  measure on validation data; None where there is none
     """
 
     save: Callable[[Path], None]
@@ -55,11 +59,11 @@ class Hooks:
     groups: Callable[[], list[dict[str, Any]]]
     pace: Callable[[torch.optim.Optimizer], None]
     epoch_of: Callable[[int], float]
-    evaluate: Callable[[], tuple[Mapping[str, float], float | None]]
+    evaluate: Callable[[], Evaluated] | None
 
 
 class CoordTrainer(Trainer):
-    """Trains a ``LossModule`` on the prepared batches of its objective."""
+    """Trains the model of an objective on the batches that it prepares."""
 
     loss_is_scaled_for_ga = True  # a batch's loss is divided by the counts of the whole step
 
@@ -67,16 +71,25 @@ class CoordTrainer(Trainer):
         self, model: nn.Module, args: TrainingArguments, loader: DataLoader[Any], objective: Objective, hooks: Hooks
     ) -> None:
         # evaluation is ours, so its data set is only looked at for being there
-        module = LossModule(model, objective)
-        super().__init__(model=module, args=args, train_dataset=loader.dataset, eval_dataset=loader.dataset)
+        super().__init__(
+            model=LossModule(model, objective), args=args, train_dataset=loader.dataset, eval_dataset=loader.dataset
+        )
         self.remove_callback(PrinterCallback)
+        self.last_evaluation: Mapping[str, float] = {}
+        self._run_dir = Path(str(args.output_dir))
         self._loader = loader
         self._objective = objective
         self._hooks = hooks
         self._sums: defaultdict[str, float] = defaultdict(float)  # of the metrics since they were logged last
         self._parts: dict[str, torch.Tensor] = {}  # of the step that is running
-        self._prepared: list[Prepared] = []
+        self._losses = StepLosses()
         self._began: float | None = None  # when the step that is running began
+
+    @property
+    def best(self) -> Path | None:
+        """The checkpoint with the largest score so far."""
+        step = self.state.best_global_step
+        return None if step is None else checkpoint_path(self._run_dir, step)
 
     # ---------------------------------------------------------------- batches and loss
 
@@ -96,17 +109,21 @@ class CoordTrainer(Trainer):
         self._began = self._began or waiting
         with agree():
             loaded = [next(epoch_iterator) for _ in range(num_batches)]
-            waited = time.perf_counter() - waiting
-            self._prepared = self._objective.prepare(loaded, self.state.global_step)
-        self._sums["time/data_s"] += waited
-        counts_C = gather_sum(torch.stack([prepared.counts_C for prepared in self._prepared]).sum(0).to(device))
-        self._count(dict(zip(self._objective.counts, counts_C.tolist(), strict=True)))
-        return self._prepared, counts_C
+            self._sums["time/data_s"] += time.perf_counter() - waiting
+            batches = self._objective.prepare(loaded, self.state.global_step)
+        counts_C = gather_sum(torch.stack([prepared.counts_C for prepared in batches]).sum(0).to(device))
+        counts = dict(zip(self._objective.counts, counts_C.tolist(), strict=True))
+        self._objective.observe(counts, self.state.global_step)
+        self._count(counts)
+        self._count(self._objective.times)
+        self._objective.times.clear()
+        return batches, counts_C
 
-    def _prepare_inputs(self, inputs: Prepared) -> Prepared:  # type: ignore[override]  # no dict of tensors
-        return inputs.to(self.args.device)
+    def _prepare_inputs(self, inputs: Any) -> Prepared:  # type: ignore[override]  # no dict of tensors
+        prepared: Prepared = inputs.to(self.args.device)
+        return prepared
 
-    def floating_point_ops(self, inputs: Prepared) -> int:  # noqa: ARG002
+    def floating_point_ops(self, inputs: Any) -> int:  # noqa: ARG002
         """Not counted."""
         return 0
 
@@ -117,34 +134,23 @@ class CoordTrainer(Trainer):
         return_outputs: bool = False,  # noqa: ARG002 (Hugging Face's signature)
         num_items_in_batch: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """The loss of one batch, times the number of ranks, since gradients are averaged over them.
-
-        Raises:
-            NonFiniteError: it is no number.
-        """
+        """The loss of one batch, times the number of ranks, since gradients are averaged over them."""
         assert num_items_in_batch is not None, "evaluation does not come this way"
-        result: StepLoss = model(inputs.batch, num_items_in_batch)
-        with agree():
-            if not torch.isfinite(result.loss):
-                raise NonFiniteError(self._blame("the loss", [inputs]))
+        result: StepLoss = model(inputs, num_items_in_batch)
+        self._losses.add(inputs, result.loss.detach())
         for name, value in result.parts.items():
             self._parts[name] = self._parts[name] + value if name in self._parts else value
         return result.loss * world()
 
-    def _clip_grad_norm(self, model: nn.Module) -> torch.Tensor | float | None:
-        """
-        Raises:
-            NonFiniteError: the gradient's norm is no number, on all ranks alike.
-        """
-        norm: torch.Tensor | float | None = super()._clip_grad_norm(model)
-        if norm is not None and not torch.isfinite(torch.as_tensor(norm)):
-            raise NonFiniteError(self._blame("the gradient", self._prepared))
-        return norm
+    def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
+        """Comes between the backward passes of a step and its optimizer, whatever ``max_grad_norm`` is.
 
-    def _blame(self, what: str, batches: list[Prepared]) -> str:
-        places = ", ".join(str(place) for prepared in batches for place in prepared.places)
-        step = self.state.global_step + 1
-        return f"{what} of step {step} is not finite, so nothing was learnt from it; its samples are {places}"
+        Raises:
+            NonFiniteError: a loss or the gradient is no number; on every rank.
+        """
+        norm = super()._get_grad_norm(model, grad_norm)  # type: ignore[no-untyped-call]
+        self._losses.require_finite(norm, self.state.global_step)
+        return norm
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:  # noqa: ARG002
         """The optimizer that the config names, over the groups of the run."""
@@ -157,31 +163,34 @@ class CoordTrainer(Trainer):
     # ---------------------------------------------------------------- metrics
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:  # noqa: ARG002
-        """Log the means since the last time; what Hugging Face's Trainer sums up at the end is left out."""
+        """Log what happened since the last time; what Hugging Face's Trainer sums up at the end is left out."""
         if "learning_rate" not in logs:
             return
-        steps = self._sums.pop("steps")
-        means = {name: total / steps for name, total in self._sums.items()}
-        means["speed/tokens_per_s"] = means["count/tokens"] / means["time/step_s"]
-        means |= {name: logs[name] for name in ("grad_norm", "learning_rate") if name in logs}
-        means["epoch"] = self._hooks.epoch_of(self.state.global_step)
-        means["memory/peak_mib"] = peak_mib(self.args.device)
+        steps = int(self._sums.pop("steps"))
+        metrics = dict(self._objective.metrics(self._sums, steps))
+        metrics["speed/tokens_per_s"] = metrics["count/tokens"] / metrics["time/step_s"]
+        metrics |= {name: logs[name] for name in ("grad_norm", "learning_rate") if name in logs}
+        metrics["epoch"] = self._hooks.epoch_of(self.state.global_step)
+        metrics["memory/peak_mib"] = peak_mib(self.args.device)
         self._sums.clear()
-        self._hooks.log(self.state.global_step, means)
+        self._hooks.log(self.state.global_step, metrics)
 
     def _maybe_log_save_evaluate(self, *args: Any, **kwargs: Any) -> None:
         """Comes behind every optimizer step, and once more at the end, where nothing is left to do."""
-        if self._parts:
-            self._close_step()
-            super()._maybe_log_save_evaluate(*args, **kwargs)
+        if not self._parts:
+            return
+        self._close_step()
+        if self.state.global_step == self.state.max_steps:  # whatever the intervals are
+            self.control.should_log = True
+            self.control.should_evaluate = self._hooks.evaluate is not None
+        super()._maybe_log_save_evaluate(*args, **kwargs)
 
     def _close_step(self) -> None:
         now = time.perf_counter()
         assert self._began is not None, "a step begins with its batches"
         names = list(self._parts)
         values = gather_sum(torch.stack([self._parts[name].double() for name in names]))
-        parts = dict(zip(names, values.tolist(), strict=True))
-        self._count({"loss": self._objective.total(parts), **parts, "steps": 1, "time/step_s": now - self._began})
+        self._count({**dict(zip(names, values.tolist(), strict=True)), "steps": 1, "time/step_s": now - self._began})
         self._parts, self._began = {}, now
         self._hooks.advance(self.state.global_step)
 
@@ -191,10 +200,13 @@ class CoordTrainer(Trainer):
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:  # noqa: ARG002
         """Log metrics on validation data; returns the score, if there is one."""
-        metrics, score = self._hooks.evaluate()
-        self._hooks.log(self.state.global_step, metrics)
+        assert self._hooks.evaluate is not None, "the intervals of evaluation are only set where there is data"
+        with self.accelerator.autocast():
+            found = self._hooks.evaluate()
+        self.last_evaluation = found.metrics
+        self._hooks.log(self.state.global_step, found.metrics)
         self._began = None
-        return {} if score is None else {_SCORE: score}
+        return {} if found.score is None else {_SCORE: found.score}
 
     def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:  # noqa: ARG002
         """A new best model is saved at once, whatever ``save_steps`` says."""
@@ -209,29 +221,33 @@ class CoordTrainer(Trainer):
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:  # noqa: ARG002
         """Write a checkpoint beside its place and move it there when all ranks are done."""
-        run_dir = Path(self.args.output_dir)
         name = f"{PREFIX}{self.state.global_step}"
         first = self.args.should_save
-        staging = open_staging(run_dir, name) if first else run_dir / f"{STAGING}{name}"
+        staging = open_staging(self._run_dir, name) if first else staging_path(self._run_dir, name)
         wait()
         self._save_optimizer_and_scheduler(str(staging))
         self._save_scaler(str(staging))
         self._save_rng_state(str(staging))
         if first:
             self._hooks.save(staging)
-            if self.state.best_global_step is not None:
-                self.state.best_model_checkpoint = str(run_dir / f"{PREFIX}{self.state.best_global_step}")
             self.state.save_to_json(str(staging / TRAINER_STATE))
-            (staging / WINDOW).write_text(json.dumps(self._sums), encoding="utf-8")
+            progress = {
+                "sums": self._sums,
+                "evaluation": self.last_evaluation,
+                "objective": dict(self._objective.state()),
+            }
+            (staging / PROGRESS).write_text(json.dumps(progress), encoding="utf-8")
         wait()
         if first:
             publish(staging)
-            best = self.state.best_model_checkpoint
-            rotate(run_dir, self.args.save_total_limit, Path(best) if best else None)
+            rotate(self._run_dir, self.args.save_total_limit, self.best)
         wait()
         self._began = None
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:  # noqa: ARG002
         checkpoint = Path(resume_from_checkpoint)
         self._hooks.load(checkpoint)
-        self._sums = defaultdict(float, json.loads((checkpoint / WINDOW).read_text(encoding="utf-8")))
+        progress = json.loads((checkpoint / PROGRESS).read_text(encoding="utf-8"))
+        self._sums = defaultdict(float, progress["sums"])
+        self.last_evaluation = progress["evaluation"]
+        self._objective.restore(progress["objective"])

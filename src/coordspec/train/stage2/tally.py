@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from coordspec.evaluate.categories import Categories
-from coordspec.evaluate.options import EvalOptions
 from coordspec.evaluate.overlaps import repeats
 from coordspec.evaluate.scenes import Geometry, make_scenes
+from coordspec.evaluate.summary import DUPLICATE_IOU
 from coordspec.match import pairwise_iou
 from coordspec.record import DetObject, Record
 from coordspec.rollout.reasons import DropReason
@@ -51,7 +51,7 @@ def tally(
             "rollout/ground_truth": len(ground_truth),
             "rollout/matched": len(report.matches),
             "rollout/matched_iou": sum(float(iou_PG[p, g]) for p, g in report.matches),
-            "rollout/duplicates": len(set(repeats(side, Geometry.BOXES, EvalOptions().duplicate_iou).predicted_P.tolist())),
+            "rollout/duplicates": len(set(repeats(side, Geometry.BOXES, DUPLICATE_IOU).predicted_P.tolist())),
             "rollout/injected": len(report.fn),
             **Counter(_DROPS[reason] for _, reason in report.dropped),
         }
@@ -64,9 +64,10 @@ def ratios(sums: Mapping[str, float]) -> dict[str, float]:
     def ratio(part: str, whole: str) -> float | None:
         return sums[part] / sums[whole] if sums.get(whole) else None
 
+    fallback = ratio("rollout/fallback", "rollout/count")
     predicted, truth, matched = (sums.get(f"rollout/{name}", 0) for name in ("predictions", "ground_truth", "matched"))
     found = {
-        "rollout/parse_rate": 1 - fallback if (fallback := ratio("rollout/fallback", "rollout/count")) is not None else None,
+        "rollout/parse_rate": None if fallback is None else 1 - fallback,
         "rollout/whole_rate": ratio("rollout/whole", "rollout/count"),
         "rollout/truncation_rate": ratio("rollout/truncated", "rollout/count"),
         "rollout/mean_tokens": ratio("rollout/tokens", "rollout/count"),

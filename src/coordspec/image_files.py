@@ -1,0 +1,41 @@
+"""The size of an image file, and what Pillow raises on a broken one."""
+
+from __future__ import annotations
+
+import logging
+import struct
+import warnings
+from pathlib import Path
+
+from PIL import Image
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # what it has to say of a file, the caller says
+
+# What Pillow's plugins raise on broken files: NotImplementedError is a RuntimeError, UnidentifiedImageError an OSError.
+BROKEN = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error, Image.DecompressionBombError)
+_ORIENTATION, _SWAPPED = (
+    0x0112,
+    (5, 6, 7, 8),
+)  # EXIF 2.32, section 4.6.4: the tag, and the values that turn by 90 degrees
+
+
+def image_size(file: Path, *, decode: bool = False) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Width and height of an image as stored, and as seen once its EXIF orientation is applied, in pixels.
+
+    The second is what a loader gives to the model (``transformers.image_utils.load_image`` applies the orientation), so
+    it is the one that a record has to state. With ``decode`` all pixels are read, which finds truncated files.
+
+    Raises:
+        OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error, DecompressionBombError: no sound image.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns of large images and odd metadata; neither makes them unreadable
+        with Image.open(file) as image:
+            if image.format == "EPS":
+                raise ValueError("EPS is a program and not an image of pixels; it is not run")
+            if decode:
+                image.load()
+            seen = decode or image.format != "PNG" or "exif" in image.info  # else Pillow decodes a PNG in search of it
+            turned = seen and image.getexif().get(_ORIENTATION) in _SWAPPED
+            width, height = image.size
+    return (width, height), (height, width) if turned else (width, height)

@@ -1,0 +1,93 @@
+"""Samples as JSON: what ``coordspec mask --format json`` prints, and what the page is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from coordspec.findings.visible import encodable, visible
+from coordspec.record import CoordForm, DetObject
+
+if TYPE_CHECKING:
+    from coordspec.contracts import MaskPolicy
+    from coordspec.view.sample import Entry, Sample
+
+
+def document(samples: Iterable[Sample]) -> dict[str, Any]:
+    """One JSON object with two keys.
+
+    ``policies`` has the rows of every policy that is used, by its name: ``about``, ``target``, and for each owner its
+    weights by kind and, of objects, ``geometry`` and ``coord_loss``. ``samples`` lists the samples; each has
+
+    - ``sample``: its name; ``policy``; ``image``: ``path``, ``width``, ``height`` and ``more``, the number of further
+      images, or null where it is not known;
+    - ``ids``, ``texts``, ``ce_weight``, ``owner``, ``kind`` and ``bins``: one item for each token, ``bins`` null where
+      it is no coord token. Control characters, and bytes that are no character, stand in ``texts`` as escapes;
+    - ``entries``: ``key``, ``owner``, ``prediction`` and ``gt`` (indices or null), ``reason`` (null unless dropped),
+      ``iou``, and its tokens ``start`` to ``end``, the latter excluded;
+    - ``slots``: as in a dumped target;
+    - ``objects`` and ``predictions``: ``desc`` and one geometry in bins;
+    - ``report``: ``start_id``, ``matches``, ``fp``, ``fn``, ``dropped``, ``truncated`` and ``fallback``;
+    - ``left_out``: what the rollout says behind the cut, null where that is not known;
+    - ``issues``: what the guard finds: ``code``, ``name``, ``message``.
+    """
+    listed = list(samples)
+    policies = {sample.policy.name: _policy(sample.policy) for sample in listed}
+    return {"policies": policies, "samples": [_sample(sample) for sample in listed]}
+
+
+def _policy(policy: MaskPolicy) -> dict[str, Any]:
+    rows: dict[str, Any] = {}
+    for owner, row in policy.rows.items():
+        rows[owner.value] = {kind.value: weight for kind, weight in row.weights.items()}
+        rows[owner.value] |= {"geometry": row.geometry, "coord_loss": row.coord_loss}
+    return {"about": policy.about, "target": policy.target.value, "rows": rows}
+
+
+def _sample(sample: Sample) -> dict[str, Any]:
+    target, picture = sample.target, sample.picture
+    image = None
+    if picture is not None:
+        image = {"path": visible(picture.path), "width": picture.width, "height": picture.height, "more": picture.more}
+    return {
+        "sample": encodable(sample.name),
+        "policy": target.policy,
+        "image": image,
+        "ids": list(target.ids),
+        "texts": list(sample.texts),
+        "ce_weight": list(target.ce_weight),
+        "owner": [owner.value for owner in target.owner],
+        "kind": [kind.value for kind in target.kind],
+        "bins": list(sample.bins),
+        "entries": [_entry(entry) for entry in sample.entries],
+        "slots": msgspec.to_builtins(target.slots),
+        "objects": [_object(item) for item in sample.objects],
+        "predictions": [_object(item) for item in sample.predictions],
+        "report": _report(msgspec.to_builtins(target.report)),
+        "left_out": sample.left_out,
+        "issues": [{"code": i.code, "name": i.name, "message": visible(i.message)} for i in sample.issues],
+    }
+
+
+def _entry(entry: Entry) -> dict[str, Any]:
+    return {
+        "key": None if entry.key is None else visible(entry.key),
+        "owner": entry.owner.value,
+        "prediction": entry.prediction,
+        "gt": entry.gt,
+        "reason": None if entry.reason is None else entry.reason.value,
+        "iou": entry.iou,
+        "start": entry.start,
+        "end": entry.end,
+    }
+
+
+def _report(report: Mapping[str, Any]) -> dict[str, Any]:
+    dropped = [{"key": visible(key), "reason": reason} for key, reason in report["dropped"]]
+    return {**report, "dropped": dropped}
+
+
+def _object(item: DetObject) -> dict[str, Any]:
+    return {**item.fields(CoordForm.INT), "desc": visible(item.desc)}

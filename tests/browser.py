@@ -1,0 +1,80 @@
+"""A real browser for tests of pages: Chromium of the system, headless, without network.
+
+Where there is no Chromium, these tests are skipped; where the environment variable ``CI`` is set, they fail.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking")
+DESKTOP, PHONE = (1280, 860), (390, 844)
+
+
+@cache
+def executable() -> str | None:
+    """The browser's path, or None."""
+    return next((path for name in NAMES if (path := shutil.which(name))), None)
+
+
+@contextmanager
+def browser() -> Iterator[Browser]:
+    """Chromium, started once for a module of tests."""
+    path = executable()
+    if path is None:
+        if os.environ.get("CI"):
+            pytest.fail(f"no browser is installed, and CI is set: one of {', '.join(NAMES)} has to be there")
+        pytest.skip(f"no browser is installed ({', '.join(NAMES)})")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+        try:
+            yield chromium
+        finally:
+            chromium.close()
+
+
+@dataclass
+class Opened:
+    """A page that is open, and all that it asked for or complained about."""
+
+    page: Page
+    requests: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+    @property
+    def scrolls_sideways(self) -> bool:
+        root = "document.documentElement"
+        return bool(self.page.evaluate(f"{root}.scrollWidth > {root}.clientWidth"))
+
+
+@contextmanager
+def opened(chromium: Browser, file: Path, size: tuple[int, int] = DESKTOP, **options: Any) -> Iterator[Opened]:
+    """A local file in a window of this size; ``options`` go to the browser's context.
+
+    When the block ends, the page must have asked for nothing but itself, and have written nothing to the console.
+    """
+    context = chromium.new_context(viewport={"width": size[0], "height": size[1]}, **options)
+    try:
+        found = Opened(context.new_page())
+        page = found.page
+        page.on("request", lambda request: found.requests.append(request.url))
+        page.on("console", lambda message: found.complaints.append(message.text))
+        page.on("pageerror", lambda error: found.complaints.append(str(error)))
+        page.goto(file.as_uri())
+        yield found
+        outside = [url for url in found.requests if url != file.as_uri() and not url.startswith("data:")]
+        assert outside == [], "the page asks for something outside of itself"
+        assert found.complaints == []
+    finally:
+        context.close()

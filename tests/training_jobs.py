@@ -1,0 +1,147 @@
+"""Training runs in processes of their own, which can be killed and can have ranks: a script for the tests.
+
+    python tests/training_jobs.py JOBS.json
+
+Every job is ``{"config": PATH, "resume": bool, "ranks": N, "die": null | [WHERE, STEP], "gradients": null | PATH}``. Its
+processes are forked from this one, which has imported everything and computed nothing. Printed is a list with, for each
+job and rank, ``[status, signal, message]``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from coordspec.config.check import check_config
+from coordspec.config.show import show_yaml
+from coordspec.errors import CoordspecError
+from coordspec.train import run as run_module
+from coordspec.train import trainer
+from training_runs import SILENT
+
+SECONDS = 120
+"""How long a process may take before it is given up."""
+
+
+def main(path: str) -> None:
+    jobs = json.loads(Path(path).read_text("utf-8"))
+    print(json.dumps([launch(job) for job in jobs]))
+
+
+def launch(job: dict[str, Any]) -> list[tuple[int, int, str]]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with tempfile.TemporaryDirectory() as folder:
+        messages = [Path(folder) / str(rank) for rank in range(job["ranks"])]
+        children = [fork(job, rank, port, messages[rank]) for rank in range(job["ranks"])]
+        found = [wait(child) for child in children]
+        return [
+            (os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else 0, os.WTERMSIG(status), text(message))
+            for status, message in zip(found, messages, strict=True)
+        ]
+
+
+def text(path: Path) -> str:
+    return path.read_text("utf-8") if path.exists() else ""
+
+
+def wait(child: int) -> int:
+    for _ in range(SECONDS * 20):
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return status
+        time.sleep(0.05)
+    os.kill(child, signal.SIGKILL)
+    return os.waitpid(child, 0)[1]
+
+
+def fork(job: dict[str, Any], rank: int, port: int, message: Path) -> int:
+    child = os.fork()
+    if child:
+        return child
+    if job["ranks"] > 1:
+        os.environ |= {
+            **{"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(job["ranks"])},
+            **{"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)},
+        }
+    status = 70
+    try:
+        status = train(job, message)
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def train(job: dict[str, Any], message: Path) -> int:
+    checked = check_config(job["config"])
+    assert checked.config is not None
+    if job["die"] is not None:
+        die(*job["die"])
+    if job["gradients"] is not None:
+        record_gradients(Path(job["gradients"]))
+    try:
+        run_module.train(checked.config, show_yaml(checked.config, checked.resolved), SILENT, resume=job["resume"])
+    except CoordspecError as error:
+        message.write_text(f"{type(error).__name__}: {error}", "utf-8")
+        return 1
+    return 0
+
+
+def die(where: str, step: int) -> None:
+    """Kill this process at a place of the code, in or behind an optimizer step."""
+    owner, name = {
+        "behind the step": (trainer.CoordTrainer, "_maybe_log_save_evaluate"),
+        "between weights and state": (run_module, "write_origin"),
+        "before the checkpoint has its name": (trainer, "publish"),
+        "before the old checkpoint is deleted": (trainer, "rotate"),
+        "before the final model has its name": (run_module, "publish"),
+    }[where]
+    kept = getattr(owner, name)
+
+    def deadly(*args: Any, **kwargs: Any) -> Any:
+        if STEPS[0] == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return kept(*args, **kwargs)
+
+    setattr(owner, name, deadly)
+    count = trainer.CoordTrainer._close_step
+
+    def counted(self: Any) -> None:
+        count(self)
+        STEPS[0] = self.state.global_step
+
+    trainer.CoordTrainer._close_step = counted  # type: ignore[method-assign]
+
+
+STEPS = [0]
+"""The last optimizer step of this process."""
+
+
+def record_gradients(path: Path) -> None:
+    """Save the gradient of every weight in the first step, by name."""
+    kept = trainer.CoordTrainer._get_grad_norm
+
+    def recorded(self: Any, model: Any, grad_norm: Any = None) -> Any:
+        norm = kept(self, model, grad_norm)
+        if not path.exists():
+            named = self.model.named_parameters()
+            torch.save({name: weight.grad.clone() for name, weight in named if weight.grad is not None}, path)
+        return norm
+
+    trainer.CoordTrainer._get_grad_norm = recorded  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main(sys.argv[1])

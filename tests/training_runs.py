@@ -1,0 +1,129 @@
+"""What the tests of training share: a small data set, a tiny model, configs, and runs whose metrics can be compared."""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import torch
+import yaml
+from transformers import Qwen3VLForConditionalGeneration
+
+from coordspec.config.check import check_config
+from coordspec.config.model import Config
+from coordspec.config.show import show_yaml
+from coordspec.model.checkpoint import save_checkpoint
+from coordspec.shapes.dataset import DatasetSpec, write_dataset
+from coordspec.shapes.scene import SceneSpec
+from coordspec.train.logs import read_metrics
+from coordspec.train.run import Listener, RunResult, train
+from model_samples import model, processor
+
+SILENT = Listener(note=lambda _: None, start=lambda *_: None, advance=lambda _: None, metrics=lambda *_: None)
+VARYING = ("time/", "speed/", "memory/")
+"""Metrics that no two runs have in common."""
+COORDS: dict[str, Any] = {"custom": {"coord_tokens": {"enabled": True}, "coord_soft_ce_w1": {"enabled": True}}}
+
+
+@cache
+def inputs() -> Path:
+    """A folder with a data set of 12 and 4 small images and a tiny model, which every test only reads."""
+    path = Path(mkdtemp(prefix="coordspec-tests-"))
+    atexit.register(shutil.rmtree, path)
+    scenes = SceneSpec(width=64, height=64, max_shapes=2)
+    write_dataset(path / "shapes", DatasetSpec({"train": 12, "val": 4}, scenes=scenes))
+    (path / "model").mkdir()
+    save_checkpoint(smallest_model(), processor(), path / "model", source=path)
+    return path
+
+
+def smallest_model(*, tied: bool = True) -> Qwen3VLForConditionalGeneration:
+    """One layer of everything, 32 wide: what a step costs is then little."""
+    config = model().config
+    config.tie_word_embeddings = config.text_config.tie_word_embeddings = tied
+    text = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 2}
+    rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [4, 2, 2], "mrope_interleaved": True}
+    config.text_config.update({**text, "num_key_value_heads": 2, "head_dim": 16, "rope_parameters": rope})
+    vision = {"depth": 1, "hidden_size": 24, "intermediate_size": 32, "num_heads": 2, "out_hidden_size": 32}
+    config.vision_config.update(vision)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return Qwen3VLForConditionalGeneration(config)
+
+
+def settings(run: Path, *changes: Mapping[str, Any], **training: Any) -> dict[str, Any]:
+    """A config: 4 steps of 2 batches of 2 samples, coord tokens on. ``changes`` go over it, ``training`` goes in it."""
+    found: dict[str, Any] = {
+        "model": {"path": str(inputs() / "model")},
+        "data": {"train": [str(inputs() / "shapes/train.jsonl")]},
+        "training": {
+            "output_dir": str(run),
+            "max_steps": 4,
+            "per_device_train_batch_size": 2,
+            "gradient_accumulation_steps": 2,
+            "learning_rate": 1e-3,
+            "logging_steps": 1,
+            "save_steps": 100,
+            "use_cpu": True,
+            **training,
+        },
+        **COORDS,
+    }
+    for change in changes:
+        found = merged(found, change)
+    return found
+
+
+def merged(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    both = dict(base)
+    for key, value in over.items():
+        both[key] = merged(base[key], value) if isinstance(value, Mapping) and isinstance(base.get(key), dict) else value
+    return both
+
+
+def written(folder: Path, found: Mapping[str, Any]) -> Path:
+    """The file of a config."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "run.yaml"
+    path.write_text(yaml.safe_dump(dict(found)), "utf-8")
+    return path
+
+
+def checked(folder: Path, found: Mapping[str, Any]) -> tuple[Config, str]:
+    """A config as ``coordspec train`` takes it, and the resolved text."""
+    made = check_config(str(written(folder, found)))
+    assert made.config is not None, [str(issue) for issue in made.issues]
+    return made.config, show_yaml(made.config, made.resolved)
+
+
+def run(folder: Path, found: Mapping[str, Any], *, resume: bool = False) -> RunResult:
+    """Train in this process."""
+    config, resolved = checked(folder, found)
+    return train(config, resolved, SILENT, resume=resume)
+
+
+def ran(folder: Path, *changes: Mapping[str, Any], **training: Any) -> list[dict[str, float]]:
+    """Train in this process, in ``folder/run``; the metrics."""
+    run(folder, settings(folder / "run", *changes, **training))
+    return metrics(folder / "run")
+
+
+def metrics(run_dir: Path) -> list[dict[str, float]]:
+    """What a run logged, but for what no two runs have in common."""
+    lines = read_metrics(run_dir)
+    return [{name: value for name, value in line.items() if not name.startswith(VARYING)} for line in lines]
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a folder's safetensors."""
+    from safetensors.torch import load_file
+
+    found: dict[str, torch.Tensor] = {}
+    for file in sorted(folder.glob("*.safetensors")):
+        found |= load_file(file)
+    return found
