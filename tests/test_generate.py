@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from copy import copy
 from itertools import groupby
 from typing import Any
 
@@ -100,6 +101,23 @@ def test_the_penalty_is_that_of_transformers() -> None:
     torch.testing.assert_close(penalise(scores, mask, 1.3), RepetitionPenaltyLogitsProcessor(1.3)(written, scores))
 
 
+def test_what_stands_in_the_prompt_or_was_written_is_penalised() -> None:
+    asked, *others = prompts()[0].ids_T[0].item(), *ids_of("QZ", end=False)
+
+    class Constant(Scripted):
+        """It likes a token of the prompt best, then two others."""
+
+        def forward(self, input_ids: torch.Tensor, past_key_values: Any = None, **_: Any) -> Any:
+            output = super().forward(input_ids, past_key_values)
+            for token, score in zip((asked, *others), (4.0, 3.0, 2.9), strict=True):
+                output.logits[..., token] = score
+            return output
+
+    script = ids_of("{{{", end=False)
+    (answer,) = generator(Constant([script], p=0.001), repetition_penalty=2.0, max_new_tokens=3).answers(requests(1))
+    assert answer.ids == (others[0], others[1], asked)
+
+
 # ---------------------------------------------------------------------------------------------------- rows of a batch
 
 
@@ -142,6 +160,23 @@ def test_rows_that_are_done_leave_the_batch() -> None:
     assert [answers[number].ids for number in order] == scripts
     assert model.seen == [list(script[:-1]) for script in scripts]
     assert {answer.ended for answer in answers} == {Ended.END}
+
+
+@MODELS
+def test_rows_that_stay_are_not_disturbed_by_those_that_leave(model: Any) -> None:
+    free = generator(model(), do_sample=True).answers(requests())
+    order = sorted(range(4), key=lambda i: len(prompts()[i].ids_T))
+    ending = copy(table())
+    ending.end_id = free[order[0]].ids[1]  # type: ignore[misc]  # the first row of the batch writes it as its second
+    writer = ModelGenerator(
+        model(), ending, Decoding(do_sample=True, max_new_tokens=NEW_TOKENS), batch=Batch(size=4), termination=FREE
+    )
+    answers = writer.answers(requests())
+    assert answers[order[0]].ids == free[order[0]].ids[:2]
+    for answer, unbroken in zip(answers, free, strict=True):
+        assert answer.ids == unbroken.ids[: len(answer.ids)]
+        np.testing.assert_allclose(answer.logprobs, unbroken.logprobs[: len(answer.ids)], rtol=0, atol=1e-4)
+    assert max(len(answer.ids) for answer in answers) == NEW_TOKENS
 
 
 def test_no_request_no_answer() -> None:

@@ -137,6 +137,7 @@ def test_the_command(folder: Path, coordspec: Callable[..., Any]) -> None:
     assert coordspec(*words).err.startswith("error: sheet.png: exists already")
     assert coordspec(*words, "--overwrite").status == 0
     assert (folder / "sheet.png").read_bytes() == first
+    assert coordspec(*words, "--overwrite", "--font", "a.png").err.startswith("error: a.png: is no font")
     (folder / "other.jsonl").write_text((folder / "p.jsonl").read_text().replace("a.png", "b.png"))
     refused = coordspec("sheet", "other.jsonl", "a.jsonl", "-o", "new.png")
     assert refused == (2, "", "error: other.jsonl: holds no prediction for a record of a.jsonl\n")

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import training_runs
+from coordspec.train.order import epoch_order
 from training_runs import metrics, ran, settings, weights, written
 
 KILLS = {
@@ -102,3 +103,59 @@ def test_loss_and_gradient_do_not_depend_on_batches_and_ranks(tmp_path: Path) ->
         assert gradients.keys() == reference.keys()
         difference = torch.stack([(gradients[key] - reference[key]).norm() for key in reference]).norm()
         assert difference <= 1e-6 * norm, name
+
+
+def bad_data(folder: Path) -> Path:
+    """12 records of which those that rank 1 loads in the second step are bad: their boxes have a bin of 1000."""
+    lines = (training_runs.inputs() / "shapes/train.jsonl").read_text().splitlines()
+    order = epoch_order(len(lines), 42, 0).tolist()
+    for number in order[6:8]:  # 2 ranks of one batch of 2 samples: 0 to 3 are the first step, 4 and 5 are rank 0's
+        record = json.loads(lines[number])
+        record["objects"] = [{"desc": "cat", "bbox_2d": [1, 2, 1000, 4]}]
+        lines[number] = json.dumps(record)
+    path = folder / "bad.jsonl"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def unchecked(data: Path) -> dict[str, Any]:
+    images = str(training_runs.inputs() / "shapes")
+    return {"data": {"train": [str(data)], "image_root": images, "preflight": "never"}}
+
+
+def test_a_failure_of_one_rank_stops_all_of_them(tmp_path: Path) -> None:
+    data = bad_data(tmp_path)
+    config = written(tmp_path, settings(tmp_path / "run", unchecked(data), gradient_accumulation_steps=1))
+    [[(status_0, killed_0, message_0), (status_1, killed_1, message_1)]] = start(tmp_path, [job(config, ranks=2)])
+    assert (status_0, killed_0, status_1, killed_1) == (1, 0, 1, 0)
+    line = message_1.partition(":")[2].strip()
+    assert message_1.startswith(f"ContractError: {data}:")
+    assert "objects[0].bbox_2d[2]: 1000 is above the maximum 999 (GEO003)" in line
+    assert message_0 == f"RankError: rank 1: {line}"
+    assert [line["step"] for line in metrics(tmp_path / "run")] == [1]
+
+
+def torchrun(folder: Path, config: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    return subprocess.run(
+        [*command, "-m", "coordspec_cli", "train", str(config), *options],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+def test_torchrun(tmp_path: Path) -> None:
+    evaluated = {"eval": {"generate": True, "max_new_tokens": 4}}
+    one = ran(tmp_path / "one", VAL, evaluated, max_steps=2)
+    config = written(tmp_path, settings(tmp_path / "run", VAL, evaluated, max_steps=2, gradient_accumulation_steps=1))
+    done = torchrun(tmp_path, config)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{tmp_path}/run/final: trained for 2 steps\n")
+    assert done.stdout.count("trained for") == 1
+    both = metrics(tmp_path / "run")
+    assert both == [pytest.approx(line, rel=1e-5) for line in one]
+    assert both[0]["loss"] == pytest.approx(one[0]["loss"], rel=1e-6)

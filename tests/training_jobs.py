@@ -34,7 +34,7 @@ SECONDS = 120
 
 def main(path: str) -> None:
     jobs = json.loads(Path(path).read_text("utf-8"))
-    print(json.dumps([launch(job) for job in jobs]))
+    sys.stdout.write(json.dumps([launch(job) for job in jobs]) + "\n")
 
 
 def launch(job: dict[str, Any]) -> list[tuple[int, int, str]]:
@@ -71,8 +71,8 @@ def fork(job: dict[str, Any], rank: int, port: int, message: Path) -> int:
         return child
     if job["ranks"] > 1:
         os.environ |= {
-            **{"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(job["ranks"])},
-            **{"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)},
+            "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(job["ranks"]),
+            "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
         }
     status = 70
     try:

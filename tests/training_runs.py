@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import shutil
 from collections.abc import Mapping
 from functools import cache
@@ -24,6 +25,7 @@ from coordspec.train.logs import read_metrics
 from coordspec.train.run import Listener, RunResult, train
 from model_samples import model, processor
 
+gc.freeze()  # accelerate collects garbage again and again, and what is imported is none
 SILENT = Listener(note=lambda _: None, start=lambda *_: None, advance=lambda _: None, metrics=lambda *_: None)
 VARYING = ("time/", "speed/", "memory/")
 """Metrics that no two runs have in common."""
@@ -82,7 +84,9 @@ def settings(run: Path, *changes: Mapping[str, Any], **training: Any) -> dict[st
 def merged(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     both = dict(base)
     for key, value in over.items():
-        both[key] = merged(base[key], value) if isinstance(value, Mapping) and isinstance(base.get(key), dict) else value
+        both[key] = (
+            merged(base[key], value) if isinstance(value, Mapping) and isinstance(base.get(key), dict) else value
+        )
     return both
 
 

@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, str] = {
     "fix": "Write a repaired copy of a contract file; safe repairs only.",
     "stats": "Count records, objects, geometries, descriptions and box sizes.",
     "convert": "Turn annotations of another format into a contract file.",
+    "export": "Write contract files and prediction files in the formats of other tools.",
     "coords": "Turn a contract file between pixels, integer bins and coord tokens.",
     "infer": "Let a checkpoint answer every record of a contract file.",
     "checklist": "Check a trained checkpoint: parse rate, losses, distributions at coordinates.",

@@ -36,14 +36,24 @@ def max_line_bytes_option(text: str) -> Callable[[F], F]:
     )
 
 
-def output_options(command: F) -> F:
-    """``-o OUT`` and ``--overwrite`` of a command that writes a contract file."""
-    command = click.option(
-        "--overwrite", is_flag=True, help="Replace OUT if it exists. What is read is never replaced."
-    )(command)
-    return click.option(
-        "-o", "--output", "out", metavar="OUT", required=True, help="File to write (.jsonl, .gz, .zst); - is stdout."
-    )(command)
+def _output_options(suffix: str) -> Callable[[F], F]:
+    """``-o OUT`` and ``--overwrite`` of a command that writes a file with that suffix, compressed or not."""
+
+    def add(command: F) -> F:
+        command = click.option(
+            "--overwrite", is_flag=True, help="Replace OUT if it exists. What is read is never replaced."
+        )(command)
+        text = f"File to write ({suffix}, .gz, .zst); - is stdout."
+        return click.option("-o", "--output", "out", metavar="OUT", required=True, help=text)(command)
+
+    return add
+
+
+output_options = _output_options(".jsonl")
+"""The options of a command that writes a contract file."""
+
+json_output_options = _output_options(".json")
+"""The options of a command that writes one JSON document."""
 
 
 def rule_options(subject: str) -> Callable[[F], F]:

@@ -54,6 +54,12 @@ _MOST: Final = 400
     metavar="DIR",
     help="Folder that image paths are relative to; without it the folder of DATA.",
 )
+@click.option(
+    "--font",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="TrueType font, for descs in other letters than ASCII.",
+)
 @max_line_bytes_option("a longer one stops the command.")
 def command(
     *,
@@ -65,6 +71,7 @@ def command(
     columns: int,
     cell: int,
     image_root: Path | None,
+    font: Path | None,
     max_line_bytes: int,
 ) -> None:
     """Draw predictions and their ground truth into one picture.
@@ -74,7 +81,7 @@ def command(
     """
     refuse_output(out, overwrite=overwrite, sources=[preds, data])
     judged = _judged(preds, data, max_line_bytes)
-    picture = _draw(judged, Path(preds).name, image_root, count, columns=columns, cell=cell)
+    picture = _draw(judged, Path(preds).name, image_root, count, (columns, cell, font))
     with write_whole(out, overwrite=overwrite, sources=[preds, data]) as stream:
         stream.write(picture)
     drawn = min(count, len(judged))
@@ -98,7 +105,7 @@ def _judged(preds: str, data: str, max_line_bytes: int) -> list[Judged]:
 
 
 def _draw(
-    judged: Sequence[Judged], name: str, image_root: Path | None, count: int, *, columns: int, cell: int
+    judged: Sequence[Judged], name: str, image_root: Path | None, count: int, layout: tuple[int, int, Path | None]
 ) -> bytes:
     """The PNG file."""
     from coordspec.infer.sheet import IOU, Layout, draw_sheet, f1  # noqa: PLC0415 (numpy and scipy are of an extra)
@@ -107,5 +114,5 @@ def _draw(
     shown = "" if score is None else f", F1 {score:.3f} at IoU {IOU}"
     title = f"{name}: {plural(len(judged), 'record')}{shown}"
     buffer = io.BytesIO()
-    draw_sheet(judged[:count], image_root, Layout(columns, cell), title).save(buffer, "PNG")
+    draw_sheet(judged[:count], image_root, Layout(*layout), title).save(buffer, "PNG")
     return buffer.getvalue()

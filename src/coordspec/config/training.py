@@ -79,6 +79,11 @@ class Training(Section):
         source=OWN,
         default=None,
     )
+    muon_learning_rate: Positive = setting(
+        "Peak learning rate of the matrices that muon updates; of effect with optim: muon alone.",
+        source="torch.optim.Muon",
+        default=0.02,
+    )
     weight_decay: AtLeastZero = setting("Decoupled weight decay; biases and norms have none.", source=HF, default=0.0)
     adam_beta1: Momentum = setting("Decay of AdamW's first moment.", source=HF, default=0.9)
     adam_beta2: Momentum = setting("Decay of AdamW's second moment.", source=HF, default=0.999)
@@ -95,8 +100,11 @@ class Training(Section):
         source=HF,
         default=0.0,
     )
-    optim: Literal["adamw_torch", "adamw_torch_fused", "adafactor", "sgd"] = setting(
-        "The optimizer.", source=HF, default="adamw_torch_fused"
+    optim: Literal["adamw_torch", "adamw_torch_fused", "adafactor", "sgd", "muon"] = setting(
+        "The optimizer. muon, which TrainingArguments do not know, is torch.optim.Muon for the matrices of hidden layers "
+        "and AdamW for all else; it makes far more of few steps where a model is trained from nothing.",
+        source=HF,
+        default="adamw_torch_fused",
     )
     bf16: bool = setting(
         "Compute in bfloat16 where that is safe (autocast); weights stay in model.dtype.", source=HF, default=False

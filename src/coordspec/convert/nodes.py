@@ -85,15 +85,14 @@ class Node:
             raise self.fault(f"{shown(self.value)} is too large")
         return number
 
-    def corners(self, hint: str) -> tuple[float, ...]:
-        """Four numbers ``x1, y1, x2, y2``, not inverted; ``hint`` is said where they are."""
+    def corners(self) -> tuple[float, ...]:
+        """Four numbers ``x1, y1, x2, y2``, not inverted."""
         numbers = tuple(item.number() for item in self.items())
         if len(numbers) != 4:  # noqa: PLR2004 (corners)
             raise self.fault(f"has {len(numbers)} numbers, not 4")
         if enclosing_box(numbers) != numbers:
-            raise self.fault(
-                f"{shown(self.value)} is inverted: it is x1, y1, x2, y2 with x1 <= x2 and y1 <= y2; {hint}"
-            )
+            order = "it is x1, y1, x2, y2 with x1 <= x2 and y1 <= y2"
+            raise self.fault(f"{shown(self.value)} is inverted: {order}; x, y, width, height are not read")
         return numbers
 
     def _wrong(self, expected: str) -> SourceError:

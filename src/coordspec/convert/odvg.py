@@ -20,7 +20,6 @@ from coordspec.convert.pixels import PixelImage, PixelObject, side_fault
 
 _KINDS: Final = ("detection", "grounding")
 _SHAPE: Final = "an entry has filename, width, height, and detection (instances) or grounding (caption, regions)"
-_CORNERS: Final = "x, y, width, height are not read"
 
 
 def read_odvg(source: str, options: ConvertOptions, counts: Counts) -> Iterator[PixelImage]:
@@ -58,7 +57,7 @@ def _instance(item: Node, names: Mapping[int, str]) -> PixelObject:
         if label.integer() not in names:
             raise label.fault(f"there is no category, and no name for the label {label.value}; see --classes")
         desc = names[label.integer()]
-    return PixelObject(desc, item.get("bbox").corners(_CORNERS), item.where)
+    return PixelObject(desc, item.get("bbox").corners(), item.where)
 
 
 def _region(region: Node) -> Iterator[PixelObject]:
@@ -68,7 +67,7 @@ def _region(region: Node) -> Iterator[PixelObject]:
     bbox = region.get("bbox")
     boxes = bbox.items() if bbox.items() and isinstance(bbox.items()[0].value, list) else [bbox]
     for box in boxes:
-        yield PixelObject(desc, box.corners(_CORNERS), box.where)
+        yield PixelObject(desc, box.corners(), box.where)
 
 
 ODVG: Final = Converter(

@@ -94,7 +94,7 @@ def _object(item: Node, sides: Sequence[int], coords: QwenCoords) -> PixelObject
     if not item.has("label"):
         raise item.fault("label is missing; the name of the object stands in the question at best, and is not guessed")
     box = item.get(_BOX)
-    numbers = box.corners("x, y, width, height are not read")
+    numbers = box.corners()
     label = item.get("label")
     if coords is QwenCoords.NORM1000:
         outside = next((number for number in numbers if not 0 <= number <= _NORM), None)

@@ -44,20 +44,15 @@ def read_swift(source: str, options: ConvertOptions, counts: Counts) -> Iterator
             )
         boxes = grounding.get("bbox").items() if grounding is not None else []
         image = one_image(entry) if entry.has("images") or entry.has("image") else None
-        if grounding is None or not any(_is_box(box, counts) for box in boxes):
+        points = sum(len(box.items()) == _POINT for box in boxes)
+        counts.points += points
+        if grounding is None or len(boxes) == points:
             counts.texts += 1
         elif image is None:
             counts.several_images += 1
         else:
             path, width, height = sized(image.text(), source, options, image.where)
             yield PixelImage(path, width, height, _objects(entry, grounding, (width, height)), entry.source)
-
-
-def _is_box(box: Node, counts: Counts) -> bool:
-    """False for a point, which is counted."""
-    point = len(box.items()) == _POINT
-    counts.points += point
-    return not point
 
 
 def _objects(entry: Node, grounding: Node, sides: Sequence[int]) -> list[PixelObject]:
@@ -78,7 +73,7 @@ def _objects(entry: Node, grounding: Node, sides: Sequence[int]) -> list[PixelOb
 
 
 def _object(ref: Node, box: Node, scale: Sequence[int]) -> PixelObject:
-    numbers = box.corners("x, y, width, height are not read")
+    numbers = box.corners()
     pixels = tuple(number * scale[i % 2] for i, number in enumerate(numbers))
     return PixelObject(phrase_desc(ref.text(), ref.where), pixels, box.where)
 

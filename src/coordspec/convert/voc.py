@@ -100,9 +100,8 @@ def _box(bndbox: Element, origin: VocOrigin) -> tuple[float, ...]:
         return numbers
     xmin, ymin, xmax, ymax = numbers
     if min(xmin, ymin) < 1:
-        raise bndbox.fault(
-            f"{min(xmin, ymin):g} is below 1, the first pixel of VOC; pass --voc-origin 0 if it is 0 here"
-        )
+        low = f"{min(xmin, ymin):g}"
+        raise bndbox.fault(f"{low} is below 1, the first pixel of VOC; pass --voc-origin 0 if pixels count from 0")
     return xmin - 1, ymin - 1, xmax, ymax
 
 

@@ -126,9 +126,8 @@ def _share(word: str, where: str) -> float:
         raise SourceError(where, f"{shown(word)} is no number; {SHAPE}")
     share = float(word)
     if not -_SLACK <= share <= 1 + _SLACK:
-        raise SourceError(
-            where, f"{word[:20]} is no share of a width or height, which is from 0 to 1; pixels are not read"
-        )
+        reason = f"{word[:20]} is no share of a width or height, which is from 0 to 1; pixels are not read"
+        raise SourceError(where, reason)
     return share
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -14,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from coordspec.config.inputs import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
 from coordspec.coords import pixel_from_bin
+from coordspec.errors import InputError
 from coordspec.evaluate.categories import Categories
 from coordspec.evaluate.f1 import match
 from coordspec.evaluate.overlaps import overlaps, same_category
@@ -28,6 +28,7 @@ IOU: Final = 0.5
 
 _LIMITS: Final = ImageLimits(MAX_IMAGE_PIXELS, MAX_IMAGE_BYTES)
 _Colour: TypeAlias = tuple[int, int, int]
+_Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
 _PAPER: Final[_Colour] = (250, 250, 250)
 _INK: Final[_Colour] = (30, 30, 30)
 _RIGHT: Final[_Colour] = (0, 135, 62)
@@ -52,10 +53,14 @@ _LABEL_SHARE: Final = 0.6
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How many images stand in a row, and the side of the square that each of them is fitted into, in pixels."""
+    """How many images stand in a row, and the side of the square that each of them is fitted into, in pixels.
+
+    ``font`` is a file of a TrueType font; the one that comes with Pillow, for None, has ASCII letters only.
+    """
 
     columns: int = 4
     cell: int = 240
+    font: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,44 +105,46 @@ def draw_sheet(judged: Sequence[Judged], image_root: Path | None, layout: Layout
 
     Raises:
         ContractError: an image is missing, broken or too large.
+        InputError: the font cannot be read.
     """
+    font = _font(layout.font)
     rows = -(-len(judged) // layout.columns)
     pitch = layout.cell + _MARGIN
     head = _MARGIN + 2 * _LINE + _MARGIN
-    width = max(layout.columns * pitch, _font().getlength(visible(title)) + _MARGIN, _key_width())
+    width = max(layout.columns * pitch, font.getlength(visible(title)) + _MARGIN, _key_width(font))
     size = _MARGIN + math.ceil(width), head + rows * (pitch + _LINE)
     sheet = Image.new("RGB", size, _PAPER)
-    _draw_head(sheet, title)
+    _draw_head(sheet, title, font)
     for number, item in enumerate(judged):
         row, column = divmod(number, layout.columns)
         left, top = _MARGIN + column * pitch, head + row * (pitch + _LINE)
         image = open_images(item.record, root_of(item.record, image_root), _LIMITS)[0]
-        cell = _draw_cell(image, item, layout.cell)
+        cell = _draw_cell(image, item, layout.cell, font)
         sheet.paste(cell, (left, top))
-        ImageDraw.Draw(sheet).text((left, top + layout.cell + 2), _caption(item, layout.cell), _INK, _font())
+        ImageDraw.Draw(sheet).text((left, top + layout.cell + 2), _caption(item, layout.cell, font), _INK, font)
     return sheet
 
 
-def _draw_head(sheet: Image.Image, title: str) -> None:
+def _draw_head(sheet: Image.Image, title: str, font: _Font) -> None:
     draw = ImageDraw.Draw(sheet)
-    draw.text((_MARGIN, _MARGIN), visible(title), _INK, _font())
+    draw.text((_MARGIN, _MARGIN), visible(title), _INK, font)
     left, top = float(_MARGIN), _MARGIN + _LINE
     for text, colour, dashed in _KEY:
         middle = top + _LINE // 2
         _line(draw, (left, middle), (left + _KEY_LINE, middle), colour, dashed=dashed)
-        draw.text((left + _KEY_LINE + _GAP, top), text, _INK, _font())
-        left += _key_part(text)
+        draw.text((left + _KEY_LINE + _GAP, top), text, _INK, font)
+        left += _key_part(text, font)
 
 
-def _key_part(text: str) -> float:
-    return _KEY_LINE + _GAP + _font().getlength(text) + 2 * _MARGIN
+def _key_part(text: str, font: _Font) -> float:
+    return _KEY_LINE + _GAP + font.getlength(text) + 2 * _MARGIN
 
 
-def _key_width() -> float:
-    return sum(_key_part(text) for text, _, _ in _KEY)
+def _key_width(font: _Font) -> float:
+    return sum(_key_part(text, font) for text, _, _ in _KEY)
 
 
-def _caption(item: Judged, width: int) -> str:
+def _caption(item: Judged, width: int, font: _Font) -> str:
     """The name of the image and how many objects were found, cut to a width in pixels."""
     name = visible(Path(item.record.images[0]).name)
     if item.prediction is None:
@@ -146,12 +153,12 @@ def _caption(item: Judged, width: int) -> str:
         wrong = item.right.count(False)
         found = f"{sum(item.found)} of {plural(len(item.found), 'object')}" + (f", {wrong} wrong" if wrong else "")
         found += ", cut short" if item.prediction.truncated or item.prediction.fallback else ""
-    while name and _font().getlength(f"{name}  {found}") > width:
+    while name and font.getlength(f"{name}  {found}") > width:
         name = name[:-2] + "…" if len(name) > 1 else ""
     return f"{name}  {found}"
 
 
-def _draw_cell(image: Image.Image, item: Judged, side: int) -> Image.Image:
+def _draw_cell(image: Image.Image, item: Judged, side: int, font: _Font) -> Image.Image:
     """The image, fitted into a square, with its boxes: predictions first, so that ground truth stays to be seen."""
     scale = side / max(image.size)
     width, height = (max(1, round(length * scale)) for length in image.size)
@@ -164,7 +171,7 @@ def _draw_cell(image: Image.Image, item: Judged, side: int) -> Image.Image:
     for truth in item.record.objects:
         _outline(draw, _points(truth, width, height), _TRUTH, dashed=True)
     for found, right in zip(predicted, item.right, strict=True):
-        _label(draw, _points(found, width, height), found.desc, (width, height), right=right)
+        _label(draw, _points(found, width, height), found.desc, (width, height), font, right=right)
     return cell
 
 
@@ -220,22 +227,31 @@ def _label(
     points: Sequence[tuple[float, float]],
     desc: str,
     size: tuple[int, int],
+    font: _Font,
     *,
     right: bool,
 ) -> None:
     """The desc on a ground of the box's colour, on top of its upper left corner where the image has room there."""
     text = visible(desc) if right else f"x {visible(desc)}"
-    while len(text) > 1 and _font().getlength(text) > _LABEL_SHARE * size[0]:
+    while len(text) > 1 and font.getlength(text) > _LABEL_SHARE * size[0]:
         text = text[:-2] + "…"
-    width = _font().getlength(text) + 4
+    width = font.getlength(text) + 4
     left = max(0.0, min(*(x for x, _ in points), size[0] - width))
     top = max(0.0, min(y for _, y in points) - _LINE)
     colour = _RIGHT if right else _WRONG
     draw.rectangle((left, top, left + width, top + _LINE - 2), fill=colour)
-    draw.text((left + 2, top), text, _TRUTH, _font())
+    draw.text((left + 2, top), text, _TRUTH, font)
 
 
-@cache
-def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """The font that comes with Pillow."""
-    return ImageFont.load_default(_FONT_SIZE)
+def _font(path: Path | None) -> _Font:
+    """A TrueType font, or the one that comes with Pillow.
+
+    Raises:
+        InputError: the file is no font that can be read.
+    """
+    if path is None:
+        return ImageFont.load_default(_FONT_SIZE)
+    try:
+        return ImageFont.truetype(path, _FONT_SIZE)
+    except OSError as error:
+        raise InputError(str(path), f"is no font that can be read: {error}") from error

@@ -31,7 +31,8 @@ class SoftTargets:
         if truncate is not None:
             check_at_least_zero("truncate", truncate)
             kernel[distances.abs() > truncate] = 0.0
-        sums_K = kernel.unfold(0, bins, 1).sum(1)
+        sums = torch.cat([kernel.new_zeros(1), kernel.cumsum(0)])
+        sums_K = sums[bins:] - sums[:bins]
         self._last = bins - 1
         self._windows_KK = kernel.to(device, dtype).unfold(0, bins, 1)  # a view: row s is kernel[s : s + K]
         self._distances_KK = distances.abs().to(device, dtype).unfold(0, bins, 1)

@@ -54,6 +54,8 @@ _BROKEN_FILE: Final = (
 )
 KEPT: Final = ("video_preprocessor_config.json",)
 """Files that nothing here reads and others want: they go along from checkpoint to checkpoint."""
+PREPROCESS: Final = "preprocess.json"
+"""What was done to images and prompts in training; ``train.fingerprint`` writes and compares it."""
 PICKLES: Final = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 SHOWN: Final = 3
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from coordspec.coords import CoordVocab
 from coordspec.errors import InputError
 from coordspec.model.checkpoint import (
+    PREPROCESS,
     VisionLanguageModel,
     is_tied,
     load_model,
@@ -130,6 +132,8 @@ def merge_saved_adapter(folder: Path, out: Path, *, base: Path | None = None, ov
     merged = merge_adapter(load_adapter(load_model(source, dtype="auto"), folder))
     with write_folder(out, overwrite=overwrite, sources=[folder, source]) as temporary:
         save_checkpoint(merged, processor, temporary, source=source)
+        if (folder / PREPROCESS).is_file():  # that of the training of the adapter, not of its model
+            shutil.copyfile(folder / PREPROCESS, temporary / PREPROCESS)
     return source
 
 

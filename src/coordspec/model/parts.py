@@ -82,6 +82,7 @@ class Group(TypedDict):
     params: list[nn.Parameter]
     lr: float
     weight_decay: float
+    muon: bool
 
 
 def part_of(name: str) -> Part:
@@ -110,8 +111,13 @@ def freeze_parts(model: nn.Module, freeze: Freeze, coords: CoordVocab) -> None:
             _keep_gradient_of(parameter, coords)
 
 
-def parameter_groups(model: nn.Module, rates: Rates, weight_decay: float, head: Head) -> list[Group]:
+def parameter_groups(
+    model: nn.Module, rates: Rates, weight_decay: float, head: Head, *, muon: float | None = None
+) -> list[Group]:
     """The trainable parameters by part and weight decay, each in one group.
+
+    With ``muon``, a learning rate, the matrices of hidden layers are groups of their own at that rate, for
+    ``MuonAdamW``.
 
     Matrices decay; vectors (biases, norms), embeddings, the head and position tables do not. Where coord rows are
     trained together with all other rows, their group has the larger one of the two rates: ``pace_rows`` does the rest.
@@ -125,8 +131,11 @@ def parameter_groups(model: nn.Module, rates: Rates, weight_decay: float, head: 
         decays = parameter.ndim > 1 and part is not Part.TOKENS and not name.endswith(_TABLE)
         key = f"{part} without decay" if part is not Part.TOKENS and not decays else part.value
         rate = tokens if part is Part.TOKENS else rates.of(part)
+        by_muon = muon is not None and decays and parameter.ndim == 2  # noqa: PLR2004 (a matrix, no convolution)
+        if muon is not None and by_muon:
+            key, rate = f"{part} by muon", muon
         decay = weight_decay if decays else 0.0
-        group = groups.setdefault(key, Group(name=key, params=[], lr=rate, weight_decay=decay))
+        group = groups.setdefault(key, Group(name=key, params=[], lr=rate, weight_decay=decay, muon=by_muon))
         group["params"].append(parameter)
     return list(groups.values())
 

@@ -11,7 +11,14 @@ from coordspec.errors import InputError
 from coordspec.train.ranks import world
 
 OURS: Final = frozenset(
-    {"vision_learning_rate", "projector_learning_rate", "coord_learning_rate", "gradient_checkpointing"}
+    {
+        "vision_learning_rate",
+        "projector_learning_rate",
+        "coord_learning_rate",
+        "muon_learning_rate",
+        "optim",
+        "gradient_checkpointing",
+    }
 )
 """Settings that TrainingArguments do not get: rates of parts, and what is switched on in the model itself."""
 REPLACED: Final = frozenset({"num_train_epochs", "max_steps", "dataloader_num_workers", "eval_steps"})
@@ -30,6 +37,7 @@ def training_arguments(training: Training, *, evaluates: bool) -> TrainingArgume
     try:
         return TrainingArguments(
             **same,
+            optim="adamw_torch_fused" if training.optim == "muon" else training.optim,
             num_train_epochs=1,
             eval_strategy="steps" if evaluates and training.eval_steps is not None else "no",
             eval_steps=training.eval_steps,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from coordspec.model.checkpoint import (
     save_checkpoint,
 )
 from coordspec.model.lora import ADAPTER_WEIGHTS, LoraSpec, add_lora, save_adapter
+from coordspec.model.muon import MuonAdamW
 from coordspec.model.parts import Freeze, Rates, freeze_parts, pace_rows, parameter_groups
 from coordspec.train.batch_guard import BatchGuard
 
@@ -50,15 +52,20 @@ class Network:
         if config.training.gradient_checkpointing:
             self.plain.activation_checkpointing_enable()
 
-    def groups(self) -> list[dict[str, Any]]:
-        """Trainable weights in groups of one learning rate and weight decay each."""
-        return [
-            dict(group) for group in parameter_groups(self.model, self._rates, self._training.weight_decay, self._head)
-        ]
+    def optimizer(self, kind: type[torch.optim.Optimizer], options: Mapping[str, Any]) -> torch.optim.Optimizer:
+        """An optimizer over the trainable weights, each part at its learning rate, coord rows too.
 
-    def pace(self, optimizer: torch.optim.Optimizer) -> None:
-        """Give coord rows their own rate in an optimizer over ``groups``."""
-        pace_rows(optimizer, self.model, self._rates, self._head, self._processor.coords)
+        ``kind`` and ``options`` are those of Hugging Face's Trainer; with ``optim: muon`` AdamW's are given.
+        """
+        training = self._training
+        muon = training.muon_learning_rate if training.optim == "muon" else None
+        found = parameter_groups(self.model, self._rates, training.weight_decay, self._head, muon=muon)
+        groups = [dict(group) for group in found]
+        made = (
+            kind(groups, **options) if muon is None else MuonAdamW(groups, betas=options["betas"], eps=options["eps"])
+        )
+        pace_rows(made, self.model, self._rates, self._head, self._processor.coords)
+        return made
 
     @property
     def _rates(self) -> Rates:

@@ -110,8 +110,7 @@ def train(config: Config, resolved: str, listener: Listener, *, resume: bool = F
         load=network.load,
         log=logs.write if logs else lambda *_: None,
         advance=listener.advance,
-        groups=network.groups,
-        pace=network.pace,
+        optimizer=network.optimizer,
         epoch_of=lambda step: stream.epochs_at(step * rows_of_step(config)),
         evaluate=_evaluation(config, setup, objective, args.device, listener) if config.data.val else None,
     )

@@ -46,8 +46,7 @@ class Hooks:
     load      read the weights back from a folder
     log       take the metrics of an optimizer step
     advance   take notice that a step is done
-    groups    the groups of weights for the optimizer
-    pace      give rows of a matrix a rate of their own in it
+    optimizer make an optimizer of a class, with its options, over the weights
     epoch_of  how often the data has been gone through after a step
     evaluate  measure on validation data; None where there is none
     """
@@ -56,8 +55,7 @@ class Hooks:
     load: Callable[[Path], None]
     log: Callable[[int, Mapping[str, float]], None]
     advance: Callable[[int], None]
-    groups: Callable[[], list[dict[str, Any]]]
-    pace: Callable[[torch.optim.Optimizer], None]
+    optimizer: Callable[[type[torch.optim.Optimizer], Mapping[str, Any]], torch.optim.Optimizer]
     epoch_of: Callable[[int], float]
     evaluate: Callable[[], Evaluated] | None
 
@@ -156,8 +154,7 @@ class CoordTrainer(Trainer):
         """The optimizer that the config names, over the groups of the run."""
         if self.optimizer is None:
             kind, options = self.get_optimizer_cls_and_kwargs(self.args)
-            self.optimizer = kind(self._hooks.groups(), **options)
-            self._hooks.pace(self.optimizer)
+            self.optimizer = self._hooks.optimizer(kind, options)
         return self.optimizer
 
     # ---------------------------------------------------------------- metrics

@@ -92,9 +92,7 @@ def read_rollouts(path: str, max_line_bytes: int) -> Rollouts:
         says = next((name for name in _BY if name in value), None)
         by = says if line.number == 1 else by
         if says != by:
-            raise InputError(
-                str(place), f"has {_named(says)}, and line 1 has {_named(by)}; all lines say it in one way"
-            )
+            raise InputError(str(place), f"has {_named(says)}, and line 1 {_named(by)}; all lines say it in one way")
         record = line.number if says is None else _record_line(value[says], says, place)
         if record in found:
             raise InputError(str(place), f"is a second rollout for line {record}, after {found[record].place}")

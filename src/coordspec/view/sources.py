@@ -32,7 +32,8 @@ class Ask:
 
     ``policy`` names the rows of ``masks.yaml``, a policy with ``rollouts``, else a row set for the ground truth.
     ``ranges`` are lines of the data file, all of them where there is none; of these the first ``max_samples`` are
-    taken, and with rollouts only lines that have one. ``image_root`` is the folder of the images, None for that of the file.
+    taken, and with rollouts only lines that have one. ``image_root`` is the folder of the images, None for that of the
+    file.
     """
 
     policy: str
@@ -135,8 +136,8 @@ def _refuse_strays(rollouts: Rollouts, data: str, total: int) -> None:
         count = len(rollouts.by_record)
         raise InputError(
             f"{data}:{count + 1}",
-            f"has no rollout: {rollouts.path} has {plural(count, 'line')} that are taken in their order, since they have "
-            f'neither "index" nor "line", and {data} has {total}',
+            f"has no rollout: {rollouts.path} has {plural(count, 'line')} and {data} has {total}; without "
+            '"index" or "line" they are taken in their order, one for each record',
         )
 
 

@@ -71,7 +71,7 @@ class Watch:
 
     def _finish_entry(self, *, last: bool) -> Ended | None:
         """An entry is written out: behind a comma the answer goes on, unless it went on like this for too long."""
-        self._in_a_row = self._in_a_row + 1 if self._in_a_row and self._value == self._before else 1
+        self._in_a_row = self._in_a_row + 1 if self._value == self._before else 1
         self._before, self._value = self._value, bytearray()
         self._in_entry = self._in_value = False
         self._over = last

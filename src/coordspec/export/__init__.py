@@ -1,0 +1,1 @@
+"""From contract files and prediction files to the formats of other tools."""
