@@ -8,8 +8,8 @@ TESTED := pyproject.toml $(shell find src cli contracts openspec tests -type f -
 
 .PHONY: demo test lint gate docs bench nightly clean
 
-demo: $(VENV)/.base
-	$(BIN)/python tools/demo.py demo-out
+demo: $(VENV)/.train
+	$(BIN)/python tools/demo.py
 
 test: $(VENV)/.dev node_modules/.ready
 	$(BIN)/python -m pytest -n auto
@@ -42,13 +42,13 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit("coordspec needs Python 3.11 or later; set PYTHON=/path/to/python3.11" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.base: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+$(VENV)/.train: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[eval,train]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	@touch $@ $(VENV)/.base
+	@touch $@ $(VENV)/.train
 
 # The OpenSpec command line that package.json pins, for the tests and the gate.
 node_modules/.ready: package.json package-lock.json

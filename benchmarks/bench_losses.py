@@ -289,7 +289,7 @@ def table(found: dict[tuple[str, Load], dict[str, float]], tokens: int) -> list[
     rows = round(COORDS * tokens)
     a, b = (in_own_process("measure_terms", which=which, rows=rows)["cpu_s"] * 1e3 for which in ("eager", "fused"))
     lines.append(row(f"time, f32, terms of {rows} given rows of coord logits", a, b, "ms", None))
-    errors = in_own_process("measure_error", tokens=min(tokens, 256), dim=512)
+    errors = in_own_process("measure_error", tokens=min(tokens, 512), dim=512)
     for name in ("hidden", "head"):
         eager_error, fused_error = errors[f"eager_{name}"], errors[f"fused_{name}"]
         lines.append(row(f"error of the gradient of {name}, f32, against float64", eager_error, fused_error, "", 1.0))

@@ -52,11 +52,6 @@ class Opened:
     requests: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
 
-    @property
-    def scrolls_sideways(self) -> bool:
-        root = "document.documentElement"
-        return bool(self.page.evaluate(f"{root}.scrollWidth > {root}.clientWidth"))
-
 
 @contextmanager
 def opened(chromium: Browser, file: Path, size: tuple[int, int] = DESKTOP, **options: Any) -> Iterator[Opened]:
@@ -78,3 +73,9 @@ def opened(chromium: Browser, file: Path, size: tuple[int, int] = DESKTOP, **opt
         assert found.complaints == []
     finally:
         context.close()
+
+
+def scrolls_sideways(page: Page) -> bool:
+    """True for a page that is wider than its window."""
+    root = "document.documentElement"
+    return bool(page.evaluate(f"{root}.scrollWidth > {root}.clientWidth"))

@@ -23,12 +23,13 @@ from coordspec.infer.checkpoint import Checkpoint, Opening, open_checkpoint
 from coordspec.infer.output import Output, open_output
 from coordspec.infer.run import Listener, infer
 from coordspec.infer.scoring import predict
+from coordspec.model.checkpoint import PREPROCESS
 from coordspec.model.tiny import write_tiny_model
 from coordspec.predictions.files import read_predictions
 from coordspec.predictions.run import Run, read_run, run_path
 from coordspec.record import Record
 from coordspec.shapes.dataset import DatasetSpec, write_dataset
-from coordspec.train.fingerprint import FILE, fingerprint
+from coordspec.train.fingerprint import fingerprint
 from coordspec.train.generation import Answer, CoordStat, Ended
 
 MAX_LINE = 1 << 20
@@ -55,7 +56,7 @@ def write_fingerprint(model: Path, **other: Any) -> None:
     """Give a checkpoint the fingerprint that it has, with these facts instead."""
     opened = open_checkpoint(model, UNKNOWN)
     saved = {**fingerprint(opened.processor, opened.template), **other}
-    (model / FILE).write_text(json.dumps(saved))
+    (model / PREPROCESS).write_text(json.dumps(saved))
 
 
 @pytest.fixture(scope="module")
@@ -425,7 +426,7 @@ def test_prompts_and_limits_are_those_of_the_training(home: Path, tmp_path: Path
     found = open_checkpoint(tmp_path / "m", Opening({}))
     assert (found.template.system_prompt, found.template.user_prompt) == ("Be exact.", "Boxes?")
     assert found.processor.image_processor.size["longest_edge"] == 4096
-    assert found.preprocess == json.loads((tmp_path / "m" / FILE).read_text())
+    assert found.preprocess == json.loads((tmp_path / "m" / PREPROCESS).read_text())
 
 
 def test_another_prompt_is_refused(home: Path) -> None:
@@ -449,7 +450,7 @@ def test_the_option_forgives_nothing_that_is_known(home: Path) -> None:
 @pytest.mark.parametrize("text", ["[]", "{", '{"user_prompt": 3}', '{"user_prompt": ""}'])
 def test_a_broken_fingerprint(home: Path, tmp_path: Path, text: str) -> None:
     shutil.copytree(home / "bare", tmp_path / "m")
-    (tmp_path / "m" / FILE).write_text(text)
+    (tmp_path / "m" / PREPROCESS).write_text(text)
     refused(tmp_path / "m")
     refused(tmp_path / "m", UNKNOWN)
 

@@ -296,7 +296,7 @@ def test_a_dump_that_cannot_be_shown(case: str) -> None:
 def test_a_dump_with_wrong_labels_is_shown_with_its_findings() -> None:
     weights = (1.0,) * len(broken().target.ids)
     seen = make_sample(Source(PLACE, broken(ce_weight=weights), None), tokens())
-    assert {issue.name for issue in seen.issues} == {"mask-weight"}
+    assert {issue.name for issue in seen.issues} == {"masked-token-supervised"}
     assert any("MSK" in line for line in sample_lines(seen, 80))
 
 

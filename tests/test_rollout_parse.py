@@ -131,6 +131,9 @@ def test_a_coordinate_in_ordinary_tokens_is_none(name: str) -> None:
     head, tail = text.split("<|coord_2|>")
     mixed = [*ids_of(head, name), *tables.encode("<|coord_2|>"), *ids_of(tail, name)]
     assert parse_rollout(mixed, tables).dropped == (("object_1", "not_coord_token"),)
+    outline = '{"object_1": {"desc": "cat", "poly": [' + '"<|coord_1|>", ' * 6
+    spelled = [*ids_of(outline + '"', name), *tables.encode('<|coord_2|>", "<|coord_3|>"]}}')]
+    assert parse_rollout(spelled, tables).dropped == (("object_1", "not_coord_token"),)
 
 
 @NAMES
@@ -150,7 +153,9 @@ BROKEN = [
     ('{E, "object_2": {"desc": "x"]}', "the wrong bracket"),
     ('{E, "object_2": [1 2]}', "no comma in a list"),
     ("{E, 'object_2': 1}", "other quotes"),
-    ("{E; E}", "no comma"),
+    ("{E E}", "no comma"),
+    ("{E,, E}", "two commas"),
+    ("{E; E}", "another comma"),
     ("{E,}", "a comma and no entry"),
     ('{E, "object_2"}', "no value"),
     ('{E, "object_2": }', "nothing"),
@@ -167,6 +172,19 @@ def test_a_rollout_that_breaks_is_cut_behind_the_last_entry(name: str, text: str
     assert rollout.retained.decode() == "{" + entry
     assert rollout.truncated
     assert rollout.fallback is None
+
+
+@NAMES
+def test_a_comma_before_the_first_entry(name: str) -> None:
+    rollout = read('{, "object_1": {"desc": "cat", ' + B + "}}", name)
+    assert (rollout.retained, rollout.entries, rollout.truncated) == (b"{", (), True)
+
+
+@NAMES
+def test_the_stop_inside_of_a_string(name: str) -> None:
+    rollout = read('{"object_1": {"desc": "ca<|im_end|>t", ' + B + "}}", name)
+    assert (rollout.retained, rollout.entries, rollout.truncated) == (b"{", (), True)
+    assert table(name).end_id not in rollout.aligned.ids
 
 
 def test_depth_needs_no_stack() -> None:

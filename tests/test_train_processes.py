@@ -25,7 +25,10 @@ KILLS = {
     "before the final model is there": [("before the final model has its name", 5)],
     "twice": [("behind the step", 3), ("before the checkpoint has its name", 4)],
 }
-LONG: dict[str, Any] = {"max_steps": 5, "save_steps": 2, "eval_steps": 2, "logging_steps": 2, "save_total_limit": 1}
+LONG: dict[str, Any] = {
+    **{"max_steps": 5, "save_steps": 2, "eval_steps": 2, "logging_steps": 2, "save_total_limit": 1},
+    "gradient_accumulation_steps": 1,
+}
 VAL = {"data": {"val": [str(training_runs.inputs() / "shapes/val.jsonl")]}}
 SHAPES = {
     "1 x 8": {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 1},
@@ -127,7 +130,7 @@ def test_a_failure_of_one_rank_stops_all_of_them(tmp_path: Path) -> None:
     data = bad_data(tmp_path)
     config = written(tmp_path, settings(tmp_path / "run", unchecked(data), gradient_accumulation_steps=1))
     [[(status_0, killed_0, message_0), (status_1, killed_1, message_1)]] = start(tmp_path, [job(config, ranks=2)])
-    assert (status_0, killed_0, status_1, killed_1) == (1, 0, 1, 0)
+    assert (status_0, killed_0, status_1, killed_1) == (1, 0, 1, 0), message_1
     line = message_1.partition(":")[2].strip()
     assert message_1.startswith(f"ContractError: {data}:")
     assert "objects[0].bbox_2d[2]: 1000 is above the maximum 999 (GEO003)" in line

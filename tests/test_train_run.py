@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ PAGE = Path(__file__).parents[1] / "docs/training/METRICS_LOSSES.md"
 
 
 @pytest.fixture
-def broken_off(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
+def broken_off(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Break runs off behind a step, as a kill does: nothing is tidied up."""
 
     def at(step: int) -> None:
@@ -45,7 +45,7 @@ def broken_off(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None
 
         monkeypatch.setattr(trainer.CoordTrainer, "_maybe_log_save_evaluate", deadly)
 
-    yield at
+    return at
 
 
 # ---------------------------------------------------------------------------------------------------- steps
@@ -171,11 +171,11 @@ def test_rows_of_the_head(head: str, coords: bool, tmp_path: Path) -> None:
     if head == "frozen":
         assert not rows
         return
-    (moved_V,) = rows
-    is_coord = torch.zeros_like(moved_V)
+    (moved_rows,) = rows
+    is_coord = torch.zeros_like(moved_rows)
     is_coord[list(processor().coords.ids)] = True
-    assert moved_V[is_coord].all()
-    assert bool(moved_V[~is_coord].any()) is (head == "full")
+    assert moved_rows[is_coord].all()
+    assert bool(moved_rows[~is_coord].any()) is (head == "full")
 
 
 def test_rates_of_parts(tmp_path: Path) -> None:

@@ -2,9 +2,9 @@
 
     python tests/training_jobs.py JOBS.json
 
-Every job is ``{"config": PATH, "resume": bool, "ranks": N, "die": null | [WHERE, STEP], "gradients": null | PATH}``. Its
-processes are forked from this one, which has imported everything and computed nothing. Printed is a list with, for each
-job and rank, ``[status, signal, message]``.
+Every job is ``{"config": PATH, "resume": bool, "ranks": N, "die": null | [WHERE, STEP], "gradients": null | PATH}``.
+Its processes are forked from this one, which has imported everything and computed nothing. Printed is a list with, for
+each job and rank, ``[status, signal, message]``.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ import socket
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from coordspec.config.check import check_config
+from coordspec.config.check import Options, check_config
 from coordspec.config.show import show_yaml
 from coordspec.errors import CoordspecError
 from coordspec.train import run as run_module
@@ -77,6 +78,9 @@ def fork(job: dict[str, Any], rank: int, port: int, message: Path) -> int:
     status = 70
     try:
         status = train(job, message)
+    except BaseException:
+        message.write_text(traceback.format_exc(), "utf-8")
+        raise
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -84,7 +88,7 @@ def fork(job: dict[str, Any], rank: int, port: int, message: Path) -> int:
 
 
 def train(job: dict[str, Any], message: Path) -> int:
-    checked = check_config(job["config"])
+    checked = check_config(job["config"], Options(records=False))
     assert checked.config is not None
     if job["die"] is not None:
         die(*job["die"])

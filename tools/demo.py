@@ -1,11 +1,12 @@
-"""The main job on the embedded data set, as a user would do it: draw, check, look, break a copy, read the findings.
+"""The main job on the embedded data set, as a user would do it: draw, check, break a copy, train, look at boxes.
 
-python tools/demo.py FOLDER    FOLDER is made new; one from an earlier demo is replaced
+python tools/demo.py    Writes demo-out/ beside it, which configs/demo/ names; one from an earlier demo is replaced.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
 import subprocess
@@ -17,12 +18,14 @@ from typing import Any
 MARK = ".coordspec-demo"  # only a folder with this file in it is ever replaced
 
 
-def main(arguments: list[str]) -> int:
+ROOT = Path(__file__).parent.parent
+TRAIN, VAL, SHEET = 12000, 200, 24
+
+
+def main() -> int:
     """Run the demo; returns the exit status."""
-    if len(arguments) != 1:
-        print(__doc__, file=sys.stderr)
-        return 2
-    folder = Path(arguments[0])
+    folder = Path("demo-out")
+    os.chdir(ROOT)
     if folder.exists():
         if not (folder / MARK).exists():
             print(f"{folder} exists and is not from an earlier demo; name another folder", file=sys.stderr)
@@ -32,9 +35,9 @@ def main(arguments: list[str]) -> int:
     (folder / MARK).touch()
     data, broken, repaired = folder / "shapes", folder / "broken.jsonl", folder / "repaired.jsonl"
     say("Draw a small data set of coloured shapes.")
-    run(0, "shapes", "-o", data, "--train", "200", "--val", "40")
+    run(0, "shapes", "-o", data, "--train", TRAIN, "--val", VAL, "--width", 64, "--height", 64)
     say("Is it what a trainer expects? Images included.")
-    run(0, "validate", data, "--check-images")
+    run(0, "validate", data / "train.jsonl", data / "val.jsonl", "--check-images")
     say("What is in it?")
     run(0, "stats", data / "val.jsonl")
     say("Break a copy on purpose, in ways that real files are broken.")
@@ -45,8 +48,23 @@ def main(arguments: list[str]) -> int:
     run(1, "fix", broken, "-o", repaired)
     say("One of the rules, explained.")
     run(0, "rule", "inverted-box")
-    print(f"\nEverything is in {folder}. Next: coordspec validate YOUR.jsonl")
+    train(folder, data / "val.jsonl")
+    print(f"\nEverything is in {folder}. Look at {folder / 'sheet.png'}. Next: coordspec validate YOUR.jsonl")
     return 0
+
+
+def train(folder: Path, held_out: Path) -> None:
+    """A tiny model learns to write boxes, and is looked at on scenes that it has never seen."""
+    config, final, answers = "configs/demo/stage1.yaml", folder / "stage1" / "final", folder / "answers.jsonl"
+    say("A model of two million parameters, untrained.")
+    run(0, "tiny-model", folder / "tiny-model")
+    say("Is its training config sound? Then train: a few minutes on two cores.")
+    run(0, "check-config", config)
+    run(0, "train", config)
+    say("What does it write for scenes that it has never seen?")
+    run(0, "infer", final, held_out, "-o", answers, "--max-new-tokens", 256, "--batch-size", 50)
+    run(0, "sheet", answers, held_out, "-o", folder / "sheet.png", "--count", SHEET, "--columns", 6)
+    run(0, "eval", answers, held_out)
 
 
 def say(sentence: str) -> None:
@@ -121,4 +139,4 @@ def break_copy(source: Path, target: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

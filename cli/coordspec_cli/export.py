@@ -133,8 +133,8 @@ def label_studio_command(
         raise click.UsageError("only one of --data and --predictions can be standard input")
     _refuse_inputs(out, sources, overwrite=overwrite)
     if config is not None:
-        if config != STDOUT and out != STDOUT and Path(config).absolute() == Path(out).absolute():
-            raise click.UsageError("--labeling-config and -o name one file; name two")
+        if config == STDOUT or Path(config).absolute() == Path(out).absolute():
+            raise click.UsageError("--labeling-config needs a file of its own")
         refuse_output(Path(config), overwrite=overwrite, sources=sources)
     counts = LabelStudioCounts()
     samples = _samples(data, preds, counts, max_line_bytes)

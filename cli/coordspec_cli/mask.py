@@ -221,7 +221,7 @@ def _paint(text: str, look: Any) -> str:
     if isinstance(look, str):
         return click.style(text, **_STYLES[look])
     owner, kind, weighted = look
-    return click.style(text, fg=_COLOURS[owner], underline=weighted, italic=kind == "desc")
+    return click.style(text, fg=_COLOURS[owner], underline=weighted or None, italic=kind == "desc" or None)
 
 
 def _notes(selection: Selection) -> Iterator[str]:

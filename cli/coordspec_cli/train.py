@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from coordspec.config.check import check_config, outcome_of
+from coordspec.config.check import Options, check_config, outcome_of
 from coordspec.config.show import show_yaml
 from coordspec.errors import ContractError
 from coordspec.findings.text import write_text
@@ -37,7 +37,8 @@ def command(*, file: str, resume: bool) -> int:
 
     Exit status: 0 done, 1 the config or the data has errors, 2 something cannot be used, or the run had to stop.
     """
-    checked = check_config(file)
+    # records are held to the contract by the run itself, all of them, and each finding has its own place
+    checked = check_config(file, Options(records=False))
     if checked.config is None:
         write_text(outcome_of([file], [checked]), sys.stderr)
         return EXIT_FINDINGS

@@ -26,12 +26,13 @@ class Options:
     """How configs are checked.
 
     ``rules`` are the names of the rules that count; ``strict`` makes warnings errors; with ``data`` the files that a
-    config names are looked at.
+    config names are looked at, with ``records`` the first records in them too.
     """
 
     rules: frozenset[str] = field(default_factory=lambda: frozenset(rule_book().about("config").by_name))
     strict: bool = False
     data: bool = True
+    records: bool = True
 
     def weighed(self, issue: Issue) -> Issue:
         """The finding with the severity that it has in this run."""
@@ -55,7 +56,7 @@ def check_config(path: str, options: Options = Options()) -> Checked:
         InputError: the file cannot be opened.
     """
     resolved = resolve(path)
-    config, faults = _check(resolved, options.data)
+    config, faults = _check(resolved, options)
     found = [with_origin(issue, resolved) for issue in resolved.issues]
     found += [issue_of(fault, resolved) for fault in faults]
     broken = any(issue.severity is Severity.ERROR for issue in found)
@@ -110,7 +111,7 @@ def outcome_of(paths: Sequence[str], checked: Sequence[Checked], unreadable: Seq
     )
 
 
-def _check(resolved: Resolved, data: bool) -> tuple[Config, list[Fault]]:
+def _check(resolved: Resolved, options: Options) -> tuple[Config, list[Fault]]:
     """The faults of keys, values, settings against each other and files; and the model without what is faulty."""
     root = resolved.root
     faults = list(check_keys(root))
@@ -132,8 +133,8 @@ def _check(resolved: Resolved, data: bool) -> tuple[Config, list[Fault]]:
     if resolved.whole:
         faults += check_missing(root)
         faults += check_between(View(config, root), frozenset(out))
-    if data:
-        faults += check_data_files(root, config.data.max_line_bytes)
+    if options.data:
+        faults += check_data_files(root, config.data.max_line_bytes, records=options.records)
     return config, faults
 
 

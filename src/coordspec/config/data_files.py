@@ -15,15 +15,18 @@ from coordspec.errors import InputError, Pointer, Severity, dotted_path
 _FILES = ("train", "val")
 
 
-def check_data_files(root: Node, max_line_bytes: int) -> Iterator[Fault]:
-    """What is wrong with the files that stand in a config; a value that is no path is not looked at."""
+def check_data_files(root: Node, max_line_bytes: int, *, records: bool) -> Iterator[Fault]:
+    """What is wrong with the files that stand in a config, and with their first ``records`` if these are wanted.
+
+    A value that is no path is not looked at.
+    """
     for name in _FILES:
         listed = find(root, ("data", name))
         if listed is None or not isinstance(listed.node.value, tuple):
             continue
         for index, item in enumerate(listed.node.value):
             if isinstance(item.value, str) and item.value:
-                yield from _check_records(("data", name, index), Entry(item, listed.chain), max_line_bytes)
+                yield from _check_file(("data", name, index), Entry(item, listed.chain), max_line_bytes, records)
     for at, name in ((("data", "image_root"), "data-missing"), (("model", "path"), "model-missing")):
         folder = find(root, at)
         if folder is not None and isinstance(folder.node.value, str) and folder.node.value:
@@ -32,14 +35,14 @@ def check_data_files(root: Node, max_line_bytes: int) -> Iterator[Fault]:
                 yield Fault(name, at, folder, {"value": shown_node(folder.node), "path": path, "what": "folder"})
 
 
-def _check_records(at: Pointer, entry: Entry, max_line_bytes: int) -> Iterator[Fault]:
+def _check_file(at: Pointer, entry: Entry, max_line_bytes: int, records: bool) -> Iterator[Fault]:
     path = beside(entry.node.place.path, str(entry.node.value))
     values = {"value": shown_node(entry.node), "path": path, "what": "file"}
     if not Path(path).is_file():
         yield Fault("data-missing", at, entry, values)
         return
     try:
-        reason = _first_error(path, max_line_bytes)
+        reason = _first_error(path, max_line_bytes) if records else ""
     except InputError as error:
         yield Fault("data-unreadable", at, entry, {**values, "reason": error.reason})
         return

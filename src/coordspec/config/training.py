@@ -101,8 +101,8 @@ class Training(Section):
         default=0.0,
     )
     optim: Literal["adamw_torch", "adamw_torch_fused", "adafactor", "sgd", "muon"] = setting(
-        "The optimizer. muon, which TrainingArguments do not know, is torch.optim.Muon for the matrices of hidden layers "
-        "and AdamW for all else; it makes far more of few steps where a model is trained from nothing.",
+        "The optimizer. muon, which TrainingArguments do not know, is torch.optim.Muon for the matrices of hidden "
+        "layers and AdamW for all else; it makes far more of few steps where a model is trained from nothing.",
         source=HF,
         default="adamw_torch_fused",
     )

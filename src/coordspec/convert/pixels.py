@@ -9,13 +9,20 @@ from typing import Final
 from coordspec.checks.finding import Finding
 from coordspec.contracts import rule
 from coordspec.errors import InputError
+from coordspec.findings.visible import visible
 
 MAX_SIDE: Final = 2**31 - 1
 """The longest image side that is taken for one, in pixels (PNG's limit); a larger number is a fault of the source."""
 
 
 class SourceError(InputError):
-    """A place in a source of annotations that cannot be converted; ``subject`` is the file and the place in it."""
+    """A place in a source of annotations that cannot be converted; ``subject`` is the file and the place in it.
+
+    Both texts take names and values of the source, and are made safe to show.
+    """
+
+    def __init__(self, subject: str, reason: str) -> None:
+        super().__init__(visible(subject), visible(reason))
 
 
 def refuse(findings: Iterable[Finding], where: str) -> None:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from coordspec.config.inputs import Template
 from coordspec.errors import InputError
 from coordspec.model.checkpoint import (
+    PREPROCESS,
     Attention,
     Dtype,
     Processor,
@@ -24,7 +25,7 @@ from coordspec.model.checkpoint import (
 )
 from coordspec.model.folder import MARKS
 from coordspec.rollout.tokens import TokenTable
-from coordspec.train.fingerprint import FILE, Fingerprint, differences, fingerprint, read_fingerprint
+from coordspec.train.fingerprint import Fingerprint, differences, fingerprint, read_fingerprint
 from coordspec.train.prompt import Prompter
 
 _OF_TEMPLATE: Final = ("system_prompt", "user_prompt", "min_pixels", "max_pixels")
@@ -112,13 +113,13 @@ def _refuse_adapter(path: Path) -> None:
 
 def _saved(path: Path, opening: Opening) -> Fingerprint:
     """The fingerprint of a checkpoint; an empty one where it may lack one and does."""
-    if (path / FILE).exists():
+    if (path / PREPROCESS).exists():
         return read_fingerprint(path)
     if opening.unknown_preprocessing:
         return {}
     raise InputError(
         str(path),
-        f"has no {FILE}, so nobody can tell if images and prompts would be those that it was trained on; pass "
+        f"has no {PREPROCESS}, so nobody can tell if images and prompts would be those that it was trained on; pass "
         "--unknown-preprocessing to take it as it is",
     )
 

@@ -81,7 +81,7 @@ class BestTemperature:
         self._slots += len(bins_C)
 
     def result(self) -> tuple[float, float]:
-        """The temperature, and the mean there.
+        """The temperature, and the mean at the nearest one that was tried, which is hardly larger.
 
         Between those that are tried a parabola over their logarithms leads to it. At the first or last of them, the
         best one lies there or beyond.
@@ -93,6 +93,4 @@ class BestTemperature:
         left, middle, right = means[best - 1 : best + 2].tolist()
         curvature = left - 2 * middle + right
         shift = (left - right) / (2 * curvature) if curvature > 0 else 0.0
-        step = np.log(_TEMPERATURES[best + 1] / _TEMPERATURES[best])
-        value = middle - (left - right) ** 2 / (8 * curvature) if curvature > 0 else middle
-        return float(_TEMPERATURES[best] * np.exp(shift * step)), float(value)
+        return _TEMPERATURES[best] * (_TEMPERATURES[1] / _TEMPERATURES[0]) ** shift, middle

@@ -177,7 +177,7 @@ function entryLook(entry) {
 
 function show(index) {
   const sample = DATA.samples[index];
-  current = { index, sample, ...linksOf(sample), pinned: null, tokens: [], blocks: [], shapes: new Map(), lit: [] };
+  current = { index, sample, ...linksOf(sample), pinned: null, seen: "", tokens: [], blocks: [], shapes: new Map(), lit: [] };
   picker.value = String(index);
   counter.textContent = `${index + 1} of ${DATA.samples.length}`;
   previous.disabled = index === 0;
@@ -425,9 +425,12 @@ function showEdge(item, number) {
 
 // What is looked at: {token} or {object}; null for nothing, which shows what is held.
 function light(what) {
+  const seen = what ?? current.pinned;
+  const key = JSON.stringify([seen, current.pinned]);
+  if (key === current.seen) return;  // the details keep their button while it is being pressed
+  current.seen = key;
   current.lit.forEach((element) => element.classList.remove("lit", "here"));
   current.lit = [];
-  const seen = what ?? current.pinned;
   const entry = seen === null ? null : entryOf(seen);
   const objects = objectsOf(seen, entry);
   const mark = (element, ...names) => { if (element) { element.classList.add(...names); current.lit.push(element); } };
