@@ -65,15 +65,17 @@ def yolo(scene: Scene) -> list[str]:
 
 
 def voc(scene: Scene) -> list[str]:
+    """Pixels from 1 if every box covers one, otherwise from 0: from 1 a box ends with its last pixel."""
     objects = ""
+    first = int(all(x2 - x1 >= 1 and y2 - y1 >= 1 for _, (x1, y1, x2, y2) in scene.boxes))
     for name, (x1, y1, x2, y2) in scene.boxes:
-        corners = zip(("xmin", "ymin", "xmax", "ymax"), (x1 + 1, y1 + 1, x2, y2), strict=True)
+        corners = zip(("xmin", "ymin", "xmax", "ymax"), (x1 + first, y1 + first, x2, y2), strict=True)
         box = "".join(f"<{tag}>{value!r}</{tag}>" for tag, value in corners)
         objects += f"  <object><name>{escape(name)}</name><difficult>0</difficult><bndbox>{box}</bndbox></object>\n"
     size = f"<size><width>{scene.width}</width><height>{scene.height}</height><depth>3</depth></size>"
     text = f"<annotation>\n  <filename>{PATH}</filename>\n  {size}\n{objects}</annotation>\n"
     Path("a.xml").write_text(text, encoding="utf-8")
-    return ["voc", "a.xml"]
+    return ["voc", "a.xml", "--voc-origin", str(first)]
 
 
 def odvg_detection(scene: Scene) -> list[str]:
@@ -160,4 +162,4 @@ WRITERS: dict[str, Callable[[Scene], list[str]]] = {
     "paligemma": paligemma,
     "refcoco": refcoco,
 }
-"""By a name of its own: writes the scene into this folder, but for the image, and returns the words after ``convert``."""
+"""By name: writes the scene into this folder, but for the image, and returns the words after ``convert``."""

@@ -536,11 +536,6 @@ FAULTS: list[tuple[dict[str, Any], str, str]] = [
         "a.yaml: a class number stands twice under names",
     ),
     (
-        {"a.yaml": "names: !!python/object/apply:os.system [x]"},
-        "yolo . --classes a.yaml",
-        None,
-    ),
-    (
         {"a.xml": voc(x=0)},
         "voc a.xml",
         "a.xml:1: 0 is below 1, the first pixel of VOC; pass --voc-origin 0 if pixels count from 0",
@@ -827,6 +822,12 @@ def test_the_prefix_is_part_of_the_path_that_is_looked_at(capsys):
     write({"a.jsonl": [{"image": "street.png", "objects": [{"bbox_2d": BOX, "label": "cat"}]}]})
     assert converted(capsys, "qwen", "a.jsonl", "--qwen-coords", "pixel", "--image-prefix", "images")[0] == [[CAT]]
     assert records()[0]["images"] == [PATH]
+
+
+def test_tags_of_yaml_build_nothing(capsys):
+    write({"a.yaml": "names: !!python/object/apply:os.mkdir [made]\n", "labels/street.txt": YOLO_CAT})
+    assert converted(capsys, "yolo", ".", "--classes", "a.yaml")[0] == [[{**CAT, "desc": "made"}]]
+    assert not Path("made").exists()
 
 
 def test_a_size_is_that_of_the_upright_image(capsys):

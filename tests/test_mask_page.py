@@ -313,11 +313,11 @@ def test_hostile_text_is_shown_as_text(chromium: Browser, tmp_path: Path) -> Non
         assert "image-path" not in page.locator("figcaption").inner_text()
         assert "../../etc/passwd.png" in page.locator("figcaption").inner_text()
         text = page.locator('.block[data-entry="2"] .tokens').inner_text()
-        assert "\\u202eevil\\u202c" in text
+        assert "\\xe2\\x80\\xaeevil" in text  # the tokens hold single bytes of it
         assert "شجرة" in text
         assert not re.search(r"[\u202a-\u202e\x1b]", page.inner_text("body"))
         # Text from right to left does not pull the tokens around it along.
-        lefts = page.locator('.block[data-entry="2"] .t').evaluate_all(
+        lefts = page.locator('.block[data-entry="2"] .t:not(.coord)').evaluate_all(
             "all => all.map((one) => [one.offsetTop, one.getBoundingClientRect().left])"
         )
         assert lefts == sorted(lefts)

@@ -40,6 +40,7 @@ from coordspec.findings.explain import heading_anchor, markdown_text, rule_markd
 from coordspec.record import CoordForm, DetObject, Record
 from coordspec.rollout.reasons import DropReason
 from coordspec.stats import Stats
+from coordspec.train.metrics import METRICS
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 NOTICE: Final = "<!-- Generated from contracts/ by tools/generate_docs.py. Change those, not this page. -->"
@@ -64,6 +65,7 @@ def pages() -> dict[Path, str]:
     data = Path("docs/data")
     pages = {data / "JSONL_CONTRACT.md": _contract_page(), data / "STATS.md": _stats_page()}
     pages |= {Path("docs/training/CONFIG.md"): _config_page(), CHANNEL_B: _channel_b_page()}
+    pages |= {Path("docs/training/METRICS_LOSSES.md"): _metrics_page()}
     return {rules / "README.md": _rules_page(), **families, **pages}
 
 
@@ -415,6 +417,86 @@ def _yaml(value: object) -> str:
     listed = list(value) if isinstance(value, tuple) else value
     text: str = yaml.safe_dump(listed, default_flow_style=True, width=10_000, allow_unicode=True)
     return text.removesuffix("\n").removesuffix("\n...")
+
+
+# ---------------------------------------------------------------- docs/training/METRICS_LOSSES.md
+
+
+_METRIC_GROUPS: Final = (
+    ("What is minimised", ("loss",)),
+    ("Beside the loss", ("coord/", "rollout/")),
+    ("What a step counts", ("count/",)),
+    ("Optimizer and progress", ("grad_norm", "learning_rate", "epoch")),
+    ("Time and memory", ("time/", "speed/", "memory/")),
+    ("On validation data", ("eval/",)),
+)
+
+
+def _metrics_page() -> str:
+    return _page(
+        NOTICE.replace("contracts/", "src/coordspec/train/metrics.py"),
+        "# Metrics and losses",
+        "What `coordspec train` logs: to `metrics.jsonl` in the run's folder (`logging.jsonl`), one JSON object a line "
+        "with the optimizer step behind which it was written as `step`; to TensorBoard under the same names "
+        "(`logging.tensorboard`, in the folder `tensorboard`); and some of them to the terminal (`logging.console`). "
+        "The formulas are in [losses](../losses.md).",
+        *_metrics_reading(),
+        *_metric_tables(),
+        *_metrics_watching(),
+    )
+
+
+def _metrics_reading() -> Iterator[str]:
+    yield "## How to read a line"
+    yield "\n".join(
+        (
+            "- A line comes after every `training.logging_steps` optimizer steps, and after the last one. Its values "
+            "are means over the steps since the line before.",
+            "- A part of the loss is one sum divided once by one count, both over all micro-batches and ranks of an "
+            "optimizer step. How the step is cut into batches, packed rows and ranks changes no value but by "
+            "rounding. `count/base` and `count/coord` are these counts.",
+            "- Parts are logged before their weights, those with weight 0 too: `loss` is `loss/base_ce` plus the "
+            "parts of the coordinates times `soft_ce_weight`, `w1_weight`, `ce_weight` and `gate_weight` of "
+            "`custom.coord_soft_ce_w1`. Without coord tokens in the config every target is in `loss/base_ce`, and the "
+            "names of coordinates are absent.",
+            "- Names with `eval/` stand in lines of their own, after every `training.eval_steps` and at the end. "
+            "Losses are means over all of `data.val`. What is measured on the model's own answers is there with "
+            "`eval.generate`: answers are written greedily, read strictly and matched class by class without "
+            "confidences, as [`coordspec eval`](../evaluation/EVAL.md) does; a ratio to nothing is left out.",
+            "- A resumed run cuts off the lines behind its checkpoint and writes them again. All of them are equal to "
+            "those of an unbroken run, but for time, speed and memory.",
+        )
+    )
+
+
+def _metric_tables() -> Iterator[str]:
+    def belongs(name: str, starts: Sequence[str]) -> bool:
+        return any(name == start or name.startswith(f"{start}/" if start == "loss" else start) for start in starts)
+
+    for title, starts in _METRIC_GROUPS:
+        rows = [(_code(name), markdown_text(text)) for name, text in METRICS.items() if belongs(name, starts)]
+        yield f"## {title}"
+        yield _table(("Name", "What it is"), rows)
+
+
+def _metrics_watching() -> Iterator[str]:
+    yield "## What to look for"
+    yield "\n".join(
+        (
+            "- `coord/vocab_mass` rises towards 1 early, before boxes are right: the model knows where a coordinate "
+            "belongs. If it does not, `gate_weight` and `ce_weight` may both be 0.",
+            "- `coord/expected_bin_error` begins near a third of the bins and falls as long as boxes get better, long "
+            "after `loss/base_ce` has stopped. It decodes nothing, so a distribution with two wrong halves has a large "
+            "value even if its mean is right.",
+            "- `loss/coord_soft_ce` has a floor, the entropy of the target: 2.11 for `target_sigma: 2`. It never comes "
+            "near 0.",
+            "- `grad_norm` above `max_grad_norm` in most lines means that the learning rate is what the clipping makes "
+            "of it. A loss or gradient that is not finite stops the run and names the samples.",
+            "- `time/data_s` near `time/step_s` means that the GPU waits for data: raise `dataloader_num_workers`.",
+            "- `eval/loss` that rises while `loss` falls is overfitting; `eval.metric_for_best` keeps the checkpoint "
+            "from before.",
+        )
+    )
 
 
 # ---------------------------------------------------------------- fields of a schema

@@ -259,6 +259,7 @@ _IDLE: Final[tuple[tuple[str, str, Callable[[Any], bool]], ...]] = (
     ("training.vision_learning_rate", "model.freeze_vision", lambda frozen: frozen),
     ("training.projector_learning_rate", "model.freeze_projector", lambda frozen: frozen),
     ("training.coord_learning_rate", "model.head", lambda head: head == "frozen"),
+    ("training.muon_learning_rate", "training.optim", lambda name: name != "muon"),
     ("training.eval_steps", "data.val", lambda files: not files),
     ("data.max_val_samples", "data.val", lambda files: not files),
     ("eval.generate", "data.val", lambda files: not files),

@@ -67,7 +67,7 @@ def _jpeg(image: Image.Image) -> bytes:
         small = image.copy()
         small.thumbnail((side, side))
         buffer = io.BytesIO()
-        small.save(buffer, "JPEG", quality=quality, optimize=True)
+        small.save(buffer, "JPEG", quality=quality, subsampling=0, optimize=True)
         if buffer.tell() <= MAX_BYTES:
             break
     return buffer.getvalue()
