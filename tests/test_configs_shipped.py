@@ -145,18 +145,28 @@ def test_a_demo_stays_in_the_folder_of_the_demo_and_on_the_cpu(name: str) -> Non
 
 @pytest.mark.parametrize("name", DEMOS)
 def test_a_demo_is_its_recipe_otherwise(name: str) -> None:
-    """What makes the method, its weights and its policy, is that of the recipe."""
+    """What makes the method, its terms and its policy, is that of the recipe; how much a term weighs may differ."""
     recipes = [file for file in checked(name).resolved.files if "/demo/" not in file and not file.endswith("base.yaml")]
     for recipe in recipes[:1]:
         config, base = config_of(name), config_of(Path(recipe).relative_to(CONFIGS).as_posix())
-        assert (config.custom, config.stage2_ab, config.mask_policy) == (base.custom, base.stage2_ab, base.mask_policy)
+        assert (config.stage2_ab, config.mask_policy) == (base.stage2_ab, base.mask_policy)
+        assert config.custom.model_copy(update=UNWEIGHED) == base.custom.model_copy(update=UNWEIGHED)
+        assert _terms(config) == _terms(base)
+
+
+UNWEIGHED: dict[str, Any] = {"coord_soft_ce_w1": None}
+
+
+def _terms(config: Config) -> set[str]:
+    loss = config.custom.coord_soft_ce_w1
+    return {name for name, value in loss.model_dump().items() if name == "enabled" or name.endswith("_weight") if value}
 
 
 def test_the_demos_pass_with_their_data_once_it_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(CONFIGS, tmp_path / "configs")
     list(write_dataset(tmp_path / "demo-out/shapes", DatasetSpec({"train": 4, "val": 2}), overwrite=False))
-    for folder in ("tiny-model", "stage1"):
-        (tmp_path / "demo-out" / folder).mkdir()
+    for folder in ("tiny-model", "stage1/final"):
+        (tmp_path / "demo-out" / folder).mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     for name in DEMOS:
         found = check_config(f"configs/{name}")

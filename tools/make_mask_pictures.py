@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from PIL import Image
 from playwright.sync_api import sync_playwright
 from rich.console import Console
 from rich.text import Text
@@ -75,7 +76,7 @@ def terminal_picture(words: Sequence[str], target: Path) -> None:
     os.environ["COLUMNS"] = str(COLUMNS)
     with contextlib.redirect_stdout(terminal):
         run([*words, "--sample", "1"])
-    console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
+    console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, highlight=False)
     console.print(
         "$ coordspec mask shapes/train.jsonl --rollouts rollouts.jsonl --tokenizer tiny --sample 1", style="bold"
     )
@@ -92,7 +93,8 @@ def page_picture(words: Sequence[str], target: Path) -> None:
         page.goto(Path("page.html").resolve().as_uri())
         page.locator(".t.coord.slot").nth(2).click()
         page.locator("h1").hover()
-        page.screenshot(path=target)
+        shot = Image.open(io.BytesIO(page.screenshot()))
+        shot.convert("RGB").quantize(200, dither=Image.Dither.NONE).save(target, optimize=True)
         chromium.close()
 
 
