@@ -697,7 +697,10 @@ def test_standard_output(capfdbinary):
 
 
 USAGE = [
-    (["convert", "voc", "a", "-o", "b"], "Error: Invalid value for 'FORMAT': 'voc' is not 'coco'.\n"),
+    (
+        ["convert", "kitti", "a", "-o", "b"],
+        "'kitti' is not one of 'coco', 'yolo', 'voc', 'odvg', 'qwen', 'swift', 'paligemma', 'refcoco'.\n",
+    ),
     (["convert", "coco", "a"], "Error: Missing option '-o' / '--output'.\n"),
     (["convert", "coco", "a", "-o", "b", "--image-prefix", "/a"], '"/a" is an absolute path, not a relative path\n'),
     (

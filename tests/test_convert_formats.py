@@ -176,7 +176,7 @@ def test_the_limits_of_the_coarse_formats_are_sharp():
     assert {worst(side, 1024, 1023)[1] for side in range(2, 5000, 7)} == {0, 1}
 
 
-# ------------------------------------------------------------------------------------------------------- cases by format
+# ------------------------------------------------------------------------------------------------------ cases by format
 
 
 def entry(**fields: Any) -> dict[str, Any]:
@@ -188,12 +188,15 @@ def answered(*answers: Any) -> list[dict[str, Any]]:
 
 
 BOX = [10, 10, 40, 30]
-VOC = """<annotation><filename>{path}</filename><size><width>101</width><height>51</height></size>{objects}</annotation>"""
-VOC_CAT = "<object><name>cat</name>{more}<bndbox><xmin>{x}</xmin><ymin>11</ymin><xmax>40</xmax><ymax>30</ymax></bndbox>{part}</object>"
+VOC = (
+    "<annotation><filename>{path}</filename><size><width>101</width><height>51</height></size>"
+    "<object><name>cat</name>{more}"
+    "<bndbox><xmin>{x}</xmin><ymin>11</ymin><xmax>40</xmax><ymax>30</ymax></bndbox>{part}</object></annotation>"
+)
 
 
 def voc(*, path: str = PATH, x: object = 11, more: str = "", part: str = "") -> str:
-    return VOC.format(path=path, objects=VOC_CAT.format(x=x, more=more, part=part))
+    return VOC.format(path=path, x=x, more=more, part=part)
 
 
 def swift(answer: str, refs: list[str], boxes: list[list[float]], **more: Any) -> dict[str, Any]:
@@ -579,14 +582,14 @@ FAULTS: list[tuple[dict[str, Any], str, str]] = [
     (
         {"a.jsonl": [{"filename": PATH, "width": 101, "height": 51}]},
         "odvg a.jsonl",
-        "a.jsonl:1: detection, grounding are missing; an entry has filename, width, height, and detection (instances) or "
-        "grounding (caption, regions)",
+        "a.jsonl:1: detection, grounding are missing; an entry has filename, width, height, and detection (instances) "
+        "or grounding (caption, regions)",
     ),
     (
         odvg(bbox=[10, 10, 5, 30]),
         "odvg a.jsonl",
-        "a.jsonl:1: detection.instances[0].bbox: [10, 10, 5, 30] is inverted: it is x1, y1, x2, y2 with x1 <= x2 and y1 <= "
-        "y2; x, y, width, height are not read",
+        "a.jsonl:1: detection.instances[0].bbox: [10, 10, 5, 30] is inverted: it is x1, y1, x2, y2 with x1 <= x2 and "
+        "y1 <= y2; x, y, width, height are not read",
     ),
     (odvg(bbox=[1, 2, 3]), "odvg a.jsonl", "a.jsonl:1: detection.instances[0].bbox: has 3 numbers, not 4"),
     (
@@ -614,8 +617,8 @@ FAULTS: list[tuple[dict[str, Any], str, str]] = [
     (
         qwen({"bbox_2d": BOX}),
         "qwen a.jsonl --qwen-coords pixel",
-        "a.jsonl:1: conversations[0].value: label is missing; the name of the object stands in the question at best, and is "
-        "not guessed",
+        "a.jsonl:1: conversations[0].value: label is missing; the name of the object stands in the question at best, "
+        "and is not guessed",
     ),
     (
         qwen([{"bbox_2d": [10, 10, 1040, 30], "label": "cat"}]),
@@ -626,8 +629,8 @@ FAULTS: list[tuple[dict[str, Any], str, str]] = [
     (
         qwen('The cat is at {"bbox_2d": [1, 2, 3, 4]}'),
         "qwen a.jsonl --qwen-coords pixel",
-        "a.jsonl:1: conversations[0].value: bbox_2d stands inside of other text; an answer is JSON, in a ```json fence or "
-        "not",
+        "a.jsonl:1: conversations[0].value: bbox_2d stands inside of other text; an answer is JSON, in a ```json fence "
+        "or not",
     ),
     (
         {"a.jsonl": [entry(text="x")]},
@@ -654,8 +657,8 @@ FAULTS: list[tuple[dict[str, Any], str, str]] = [
     (
         {"a.jsonl": [entry(conversations=answered("Hello."))]},
         "qwen a.jsonl --qwen-coords pixel",
-        "a.jsonl: holds no images that a record can be made of (text, points, several images or another split), so there is "
-        "no record to write",
+        "a.jsonl: holds no images that a record can be made of (text, points, several images or another split), so "
+        "there is no record to write",
     ),
     (
         {"a.jsonl": [{**swift("", [], []), "objects": [{"caption": "cat", "bbox": BOX}]}]},
@@ -690,8 +693,8 @@ FAULTS: list[tuple[dict[str, Any], str, str]] = [
     (
         {"a.jsonl": [swift("<ref-object><bbox>", ["<|coord_5|>"], [BOX])]},
         "swift a.jsonl",
-        'a.jsonl:1: objects.ref[0]: the desc "<|coord_5|>" holds <|coord_5|>, which the tokenizer reads as a special token '
-        "(OBJ003)",
+        'a.jsonl:1: objects.ref[0]: the desc "<|coord_5|>" holds <|coord_5|>, which the tokenizer reads as a special '
+        "token (OBJ003)",
     ),
     (
         pali("<loc0001><loc0002><loc0003> cat"),
@@ -744,8 +747,8 @@ FAULTS: list[tuple[dict[str, Any], str, str]] = [
     (
         {"r.json": [refs("cat")], **INSTANCES},
         "refcoco r.json --split test",
-        "r.json: holds no images that a record can be made of (text, points, several images or another split), so there is "
-        "no record to write",
+        "r.json: holds no images that a record can be made of (text, points, several images or another split), so "
+        "there is no record to write",
     ),
 ]
 
