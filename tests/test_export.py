@@ -104,9 +104,8 @@ def _pixels(bins, sides=SIDES):
 
 def test_the_prefix_is_taken_off(capsys):
     write("a.jsonl", [STREET])
-    assert (
-        exported(capsys, "coco", "a.jsonl", "--image-prefix", "images/")[0]["images"][0]["file_name"] == "street 1.png"
-    )
+    document, _ = exported(capsys, "coco", "a.jsonl", "--image-prefix", "images/")
+    assert document["images"][0]["file_name"] == "street 1.png"
     Path("out.json").unlink()
     err = refused(capsys, "coco", "a.jsonl", "--image-prefix", "val")
     assert (
@@ -117,8 +116,8 @@ def test_the_prefix_is_taken_off(capsys):
 COCO_FAULTS = [
     (
         [STREET, Record(STREET.images, 100, 51)],
-        "a.jsonl:2: the image 'images/street 1.png' has 100 x 51 pixels, and 101 x 51 in a record above; correct one of "
-        "them",
+        "a.jsonl:2: the image 'images/street 1.png' has 100 x 51 pixels, and 101 x 51 in a record above; correct one "
+        "of them",
     ),
     ([], "a.jsonl: holds no record, so there is nothing to export"),
 ]
@@ -348,7 +347,7 @@ def test_label_studio(capsys):
     write("a.jsonl", [STREET, EMPTY, Record(("a.png", "b.png"), 9, 9)])
     strange = DetObject("bell\a", bbox_2d=(1, 2, 3, 4))
     item = predicted(found(CAT, 0.75), found(strange, None), run="abc")
-    write("preds.jsonl", [item, predicted(record=Record(("c.png",), 9, 9), index=5)])
+    write("preds.jsonl", [item, predicted(record=Record(("c.png",), 9, 9), index=5, run="abc")])
     words = ["label-studio", "--data", "a.jsonl", "--predictions", "preds.jsonl", "--labeling-config", "l.xml"]
     (street, empty), counts = exported(capsys, *words)
     assert street["data"] == {"image": "/data/local-files/?d=images/street%201.png"}

@@ -315,8 +315,6 @@ def test_what_the_command_cannot_read(coordspec, tmp_path: Path, tokenizer_folde
     (tmp_path / "bad.json").write_text('{"model": 1}')
     (tmp_path / "latin.json").write_bytes(b"\xff")
     (tmp_path / "empty").mkdir()
-    bare = TOKENIZERS["tiny"]()
-    bare.add_tokens(["<|more|>"])
     cases = [
         (("a.jsonl", "--tokenizer", "bad.json"), "bad.json: is no tokenizer of the tokenizers library: "),
         (("a.jsonl", "--tokenizer", "latin.json"), "latin.json: is no UTF-8 text: invalid start byte"),

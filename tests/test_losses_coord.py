@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from coordspec.losses.coord import ROWS_OF_A_BLOCK, CoordTerms, coord_terms, expected_unit
+from coordspec.losses.coord import ROWS_OF_A_BLOCK, CoordTerms, coord_terms
+from coordspec.losses.expectation import expected_unit
 from coordspec.losses.soft_target import soft_target
 from coordspec.losses.spec import CoordSpec
 

@@ -16,7 +16,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from coordspec.coords import CoordVocab
 from coordspec.losses import fused, head
-from coordspec.losses.coord import coord_terms, expected_unit
+from coordspec.losses.coord import coord_terms
+from coordspec.losses.expectation import expected_unit
 from coordspec.losses.masked import CoordSlots, masked_loss
 from coordspec.losses.reference import stage1_loss_from_logits
 from coordspec.losses.rows import IGNORE_INDEX
@@ -488,6 +489,20 @@ def test_autocast_multiplies_in_its_type_and_gathers_in_that_of_the_weight(monke
         assert got.grad is not None
         assert got.grad.dtype == torch.float32
         assert error(got.grad, want.grad) < 1e-2
+
+
+def test_autocast_leaves_coord_logits_in_float32() -> None:
+    """Of operands in bfloat16, as in every product of the head, but never rounded to it themselves."""
+    hidden, weight, labels = leaves(torch.float32)
+    slots = torch.tensor([4, 5])
+    ids, none = labels.clamp_min(0), torch.zeros(TOKENS)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = masked_loss(
+            hidden, weight, ids, none, COORDS, ce_denominator=1.0, coord=None, box_positions_S=slots
+        ).coord_logits_SK
+    wanted = hidden[slots - 1].bfloat16().float() @ weight[IDS].bfloat16().float().T
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
 
 
 # ------------------------------------------------------------------ stage 2

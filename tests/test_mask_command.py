@@ -499,7 +499,7 @@ def test_images_of_every_mode(mode: str, tmp_path: Path) -> None:
 
 
 NOTES: dict[str, tuple[str, bool]] = {
-    "none": ("the image \"a.png\" does not exist under ", False),
+    "none": ('the image "a.png" does not exist under ', False),
     "text": ("it is no image of a known format", False),
     "truncated": ("the image cannot be read: image file is truncated", False),
     "other size": ("32×32", True),

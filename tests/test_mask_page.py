@@ -318,7 +318,7 @@ def test_hostile_text_is_shown_as_text(chromium: Browser, tmp_path: Path) -> Non
         assert not re.search(r"[\u202a-\u202e\x1b]", page.inner_text("body"))
         # Text from right to left does not pull the tokens around it along.
         lefts = page.locator('.block[data-entry="2"] .t:not(.coord)').evaluate_all(
-            "all => all.map((one) => [one.offsetTop, one.getBoundingClientRect().left])"
+            "all => all.map((one) => one.getClientRects()[0]).map(({top, left}) => [Math.round(top), left])"
         )
         assert lefts == sorted(lefts)
 

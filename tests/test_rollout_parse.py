@@ -67,6 +67,8 @@ CASES = [
     ("a box twice", "object_2", "{D, B, B}", "duplicate_field"),
     ("nothing", "object_2", "{}", "missing_desc"),
     ("a desc that shows nothing", "object_2", '{"desc": "\u200b\\u00a0", B}', "missing_desc"),
+    ("a space as desc", "object_2", '{"desc": " ", B}', "missing_desc"),
+    ("an invisible desc", "object_2", '{"desc": "\u200b\u00a0", B}', "missing_desc"),
     ("null as desc", "object_2", '{"desc": null, B}', "missing_desc"),
     ("another key for the box", "object_2", '{D, "bbox": [1, 2, 3, 4]}', "missing_geometry"),
     ("text as box", "object_2", '{D, "bbox_2d": "<|coord_1|>"}', "not_a_list"),

@@ -21,6 +21,10 @@ COCO = {
     "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 30, 40], "area": 1200, "iscrowd": 0}],
 }
 
+VOC = "<annotation><filename>a.png</filename><size><width>64</width><height>48</height></size></annotation>"
+PREDICTION = {"index": 0, "images": ["a.png"], "width": 64, "height": 48, "objects": [], "dropped": []}
+PREDICTION |= {"truncated": False, "fallback": None, "text": None, "tokens": None, "run": None}
+
 CONFIG = "model: {path: .}\ndata: {train: [a.jsonl]}\ntraining: {output_dir: run}\n"
 
 SHOW_MODULES = """
@@ -40,6 +44,10 @@ RUNS: dict[str, list[str]] = {
     "fix": ["fix", "a.jsonl", "-o", "fixed.jsonl"],
     "stats": ["stats", "a.jsonl"],
     "convert": ["convert", "coco", "coco.json", "-o", "converted.jsonl"],
+    "convert voc": ["convert", "voc", "a.xml", "-o", "converted.jsonl"],
+    "export coco": ["export", "coco", "a.jsonl", "-o", "out.json"],
+    "export coco-results": ["export", "coco-results", "preds.jsonl", "--instances", "coco.json", "-o", "out.json"],
+    "export label-studio": ["export", "label-studio", "--data", "a.jsonl", "-o", "out.json"],
     "coords": ["coords", "a.jsonl", "--to", "token", "-o", "tokens.jsonl"],
     "shapes": ["shapes", "--train", "2", "--val", "1", "-o", "shapes"],
     "check-config": ["check-config", "run.yaml"],
@@ -54,6 +62,8 @@ def folder(tmp_path: Path) -> Path:
     """A small contract file, a COCO file, and a package ``torch`` that must not be imported."""
     (tmp_path / "a.jsonl").write_text(json.dumps(RECORD) + "\n")
     (tmp_path / "coco.json").write_text(json.dumps(COCO))
+    (tmp_path / "a.xml").write_text(VOC)
+    (tmp_path / "preds.jsonl").write_text(json.dumps(PREDICTION) + "\n")
     (tmp_path / "run.yaml").write_text(CONFIG)
     for name in ("torch", "transformers", "scipy"):
         (tmp_path / "fake" / name).mkdir(parents=True)

@@ -16,11 +16,9 @@ from torch import nn
 from transformers import Qwen3VLForConditionalGeneration, Qwen3VLModel
 
 import training_runs
-from coordspec.errors import ContractError, InputError
-from coordspec.model.lora import merge_saved_adapter
-from coordspec.train import network, run, trainer
-from coordspec.train.batch_guard import BatchGuard
-from coordspec.train.checkpoints import checkpoints, publish, rotate, tidy
+from coordspec.errors import InputError
+from coordspec.train import network, run
+from coordspec.train.checkpoints import checkpoints, publish
 from coordspec.train.finite import NonFiniteError
 from coordspec.train.metrics import METRICS, meaning
 from coordspec.train.stage1 import Stage1
@@ -29,23 +27,6 @@ from training_runs import checked, inputs, merged, metrics, processor, ran, sett
 VAL = {"data": {"val": [str(inputs() / "shapes/val.jsonl")]}}
 LORA = {"lora": {"enabled": True, "r": 2, "lora_dropout": 0.3}, "model": {"head": "coord_rows"}}
 PAGE = Path(__file__).parents[1] / "docs/training/METRICS_LOSSES.md"
-
-
-@pytest.fixture
-def broken_off(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Break runs off behind a step, as a kill does: nothing is tidied up."""
-
-    def at(step: int) -> None:
-        kept = trainer.CoordTrainer._maybe_log_save_evaluate
-
-        def deadly(self: Any, *args: Any, **kwargs: Any) -> None:
-            kept(self, *args, **kwargs)
-            if self.state.global_step == step:
-                raise KeyboardInterrupt
-
-        monkeypatch.setattr(trainer.CoordTrainer, "_maybe_log_save_evaluate", deadly)
-
-    return at
 
 
 # ---------------------------------------------------------------------------------------------------- steps
@@ -114,26 +95,6 @@ def test_bf16_autocast_reaches_training_and_evaluation(tmp_path: Path, monkeypat
     assert made[0]["loss"] != plain()[0]["loss"]
 
 
-@pytest.mark.parametrize("kind", ["lora and workers", "packed"])
-def test_a_run_that_is_broken_off_goes_on_as_if_it_were_not(
-    kind: str, tmp_path: Path, broken_off: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    packed = {"data": {"packing": True, "pack_length": 256}, "template": {"max_length": 256}}
-    changes: dict[str, Any] = packed if kind == "packed" else LORA
-    workers = {"dataloader_num_workers": 1} if kind != "packed" else {}
-    expected = ran(tmp_path / "whole", changes, save_steps=2)
-    with monkeypatch.context():
-        broken_off(3)
-        with pytest.raises(KeyboardInterrupt):
-            ran(tmp_path / "broken", changes, save_steps=2, **workers)
-    monkeypatch.undo()
-    assert [line["step"] for line in metrics(tmp_path / "broken/run")] == [1, 2, 3]
-    training_runs.run(tmp_path / "broken", settings(tmp_path / "broken/run", changes, save_steps=2), resume=True)
-    assert metrics(tmp_path / "broken/run") == expected
-    final, whole = weights(tmp_path / "broken/run/final"), weights(tmp_path / "whole/run/final")
-    assert [name for name in whole if not torch.equal(final[name], whole[name])] == []
-
-
 # ---------------------------------------------------------------------------------------------------- what is trained
 
 
@@ -153,31 +114,6 @@ def changed(folder: Path) -> dict[str, torch.Tensor]:
     return {name: mask for name, mask in differs.items() if mask.any()}
 
 
-@pytest.mark.parametrize("part", ["vision", "projector", "language"])
-def test_frozen_parts_stay_as_they_are(part: str, tmp_path: Path) -> None:
-    ran(tmp_path, {"model": {f"freeze_{part}": True}}, max_steps=1)
-    moved = changed(tmp_path)
-    for other, belongs in PARTS.items():
-        assert any(belongs(name) for name in moved) is (other != part)
-
-
-@pytest.mark.parametrize("coords", [True, False])
-@pytest.mark.parametrize("head", ["full", "coord_rows", "frozen"])
-def test_rows_of_the_head(head: str, coords: bool, tmp_path: Path) -> None:
-    off = {"custom": {"coord_tokens": {"enabled": False}, "coord_soft_ce_w1": {"enabled": False}}}
-    ran(tmp_path, {"model": {"head": head}}, {} if coords else off, max_steps=1, weight_decay=0.1)
-    moved = changed(tmp_path)
-    rows = [mask.any(1) for name, mask in moved.items() if PARTS["tokens"](name)]
-    if head == "frozen":
-        assert not rows
-        return
-    (moved_rows,) = rows
-    is_coord = torch.zeros_like(moved_rows)
-    is_coord[list(processor().coords.ids)] = True
-    assert moved_rows[is_coord].all()
-    assert bool(moved_rows[~is_coord].any()) is (head == "full")
-
-
 def test_rates_of_parts(tmp_path: Path) -> None:
     """A rate of 0 keeps a part as it is, which tells the groups apart."""
     for name, part in (("vision_learning_rate", "vision"), ("projector_learning_rate", "projector")):
@@ -192,38 +128,7 @@ def test_rates_of_parts(tmp_path: Path) -> None:
     assert rows.any()
 
 
-def test_adapters_and_coord_rows_are_trained_saved_and_merged(tmp_path: Path) -> None:
-    ran(tmp_path, LORA, max_steps=2)
-    final = tmp_path / "run/final"
-    saved = weights(final)
-    assert all("lora_" in name or "token_adapter" in name for name in saved)
-    assert any(saved[name].any() for name in saved if "lora_B" in name)
-    merge_saved_adapter(final, tmp_path / "merged")
-    before, after = weights(inputs() / "model"), weights(tmp_path / "merged")
-    moved = {name: before[name] != after[name] for name in before if not torch.equal(before[name], after[name])}
-    (rows,) = (mask.any(1) for name, mask in moved.items() if PARTS["tokens"](name))
-    assert rows.nonzero().flatten().tolist() == sorted(processor().coords.ids)
-    assert (tmp_path / "merged/preprocess.json").read_text() == (final / "preprocess.json").read_text()
-
-
 # ---------------------------------------------------------------------------------------------------- what stops it
-
-
-def test_every_batch_goes_past_the_guard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = []
-    kept = BatchGuard.check
-
-    def check(self: BatchGuard, batch: Any) -> None:
-        seen.append(batch)
-        if len(seen) == 3:
-            batch.labels_BT[0, 0] = 5
-        kept(self, batch)
-
-    monkeypatch.setattr(BatchGuard, "check", check)
-    with pytest.raises(ContractError, match=r"train\.jsonl:\d+: .*MSK05"):
-        ran(tmp_path, max_steps=2)
-    assert len(seen) == 3
-    assert [line["step"] for line in metrics(tmp_path / "run")] == [1]
 
 
 def rig(monkeypatch: pytest.MonkeyPatch, change: Callable[[nn.Module], None]) -> None:
@@ -267,21 +172,6 @@ def test_what_is_not_finite_stops_the_run_and_names_the_samples(
     assert metrics(tmp_path / "run") == []
 
 
-def test_only_the_samples_of_the_batch_at_fault_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = Stage1.loss
-    calls: list[Any] = []
-
-    def loss(self: Any, prepared: Any, counts: Any) -> Any:
-        calls.append(prepared.places)
-        made = kept(self, prepared, counts)
-        return made._replace(loss=made.loss * math.inf) if len(calls) == 2 else made
-
-    monkeypatch.setattr(Stage1, "loss", loss)
-    with pytest.raises(NonFiniteError) as caught:
-        ran(tmp_path, max_steps=1)
-    assert str(caught.value).endswith("its samples are " + ", ".join(map(str, calls[1])))
-
-
 # ---------------------------------------------------------------------------------------------------- logs
 
 
@@ -316,21 +206,6 @@ def test_a_line_is_the_mean_over_its_steps(tmp_path: Path) -> None:
     assert last == every[3]
 
 
-def test_evaluation_does_not_depend_on_batches(tmp_path: Path) -> None:
-    made = [
-        ran(tmp_path / str(size), VAL, max_steps=1, per_device_eval_batch_size=size, dataloader_num_workers=workers)[-1]
-        for size, workers in ((1, 0), (3, 1))
-    ]
-    assert made[0] == pytest.approx(made[1], rel=1e-6)
-    assert made[0]["eval/loss"] > 1
-
-
-def test_evaluating_changes_no_step(tmp_path: Path) -> None:
-    generated = {"eval": {"generate": True, "max_new_tokens": 4}}
-    lines = ran(tmp_path / "a", LORA, VAL, generated, eval_steps=1, per_device_eval_batch_size=2)
-    assert [line for line in lines if "loss" in line] == ran(tmp_path / "b", LORA)
-
-
 # ---------------------------------------------------------------------------------------------------- what is written
 
 
@@ -344,27 +219,6 @@ def test_the_best_checkpoint_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert result.best == tmp_path / "run/checkpoint-2"
     assert [path.name for path in checkpoints(tmp_path / "run")] == ["checkpoint-2", "checkpoint-4"]
     assert result.evaluation == {"eval/loss": 2.5}
-
-
-def test_a_better_model_is_saved_between_the_intervals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    losses = iter([3.0, 4.0, 2.0, 2.5])
-    monkeypatch.setattr(run, "mean_loss", lambda *_: {"loss": next(losses)})
-    ran(tmp_path, VAL, {"eval": {"metric_for_best": "loss"}}, eval_steps=1)
-    assert [path.name for path in checkpoints(tmp_path / "run")] == ["checkpoint-1", "checkpoint-3", "checkpoint-4"]
-
-
-def test_a_checkpoint_says_where_it_comes_from(tmp_path: Path) -> None:
-    config, resolved = checked(tmp_path, settings(tmp_path / "run", max_steps=1))
-    run.train(config, resolved, training_runs.SILENT)
-    for folder in (tmp_path / "run/checkpoint-1", tmp_path / "run/final"):
-        assert (folder / "config.yaml").read_text() == resolved
-        origin = json.loads((folder / "run.json").read_text())
-        assert origin["seeds"] == {"seed": 42, "data_seed": 42}
-        assert {"torch", "transformers", "peft", "coordspec"} <= origin["packages"].keys()
-        assert {"rules.yaml", "masks.yaml"} <= origin["contracts"].keys()
-        assert list(origin["data"]) == list(config.data.train)
-        assert json.loads((folder / "preprocess.json").read_text())["user_prompt"] == config.template.user_prompt
-    assert not (tmp_path / "run/final/optimizer.pt").exists()
 
 
 def resumed(folder: Path, *changes: dict[str, Any], **training: Any) -> str:
@@ -401,22 +255,6 @@ def test_another_run_is_not_resumed(tmp_path: Path) -> None:
 DEFAULT_PROMPT = training_runs.Config.model_fields["template"].get_default(call_default_factory=True).user_prompt
 
 
-def test_a_folder_with_something_in_it_is_not_written_into(tmp_path: Path) -> None:
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run/notes.txt").write_text("mine")
-    with pytest.raises(InputError) as caught:
-        ran(tmp_path)
-    assert str(caught.value) == (
-        f"{tmp_path}/run: is not empty, and a run never replaces anything; continue it with --resume, or name another "
-        "training.output_dir"
-    )
-    with pytest.raises(InputError, match="does not exist, so there is nothing to resume; start without --resume"):
-        training_runs.run(tmp_path, settings(tmp_path / "other"), resume=True)
-    (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=r"/file: is a file; name a folder as training\.output_dir"):
-        training_runs.run(tmp_path, settings(tmp_path / "file"))
-
-
 def test_other_variants_are_refused(tmp_path: Path) -> None:
     other = merged(settings(tmp_path / "run"), {"custom": {"trainer_variant": "rollout_matching_sft"}})
     with pytest.raises(InputError) as caught:
@@ -432,34 +270,8 @@ def folders(root: Path, *names: str) -> None:
         (root / name / "model.safetensors").write_text(name)
 
 
-def test_leftovers_of_a_killed_run_are_tidied_away(tmp_path: Path) -> None:
-    folders(tmp_path, ".writing-checkpoint-3", ".deleting-checkpoint-1", ".replaced-checkpoint-2", "checkpoint-2")
-    folders(tmp_path, ".replaced-final", "final-notes", "checkpoint-x")
-    tidy(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-2", "checkpoint-x", "final", "final-notes"]
-    assert (tmp_path / "checkpoint-2/model.safetensors").read_text() == "checkpoint-2"
-    assert checkpoints(tmp_path) == [tmp_path / "checkpoint-2"]
-
-
 def test_publishing_replaces_a_whole_folder(tmp_path: Path) -> None:
     folders(tmp_path, ".writing-checkpoint-2", "checkpoint-2")
     assert publish(tmp_path / ".writing-checkpoint-2") == tmp_path / "checkpoint-2"
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-2"]
     assert (tmp_path / "checkpoint-2/model.safetensors").read_text() == ".writing-checkpoint-2"
-
-
-@pytest.mark.parametrize(
-    ("limit", "best", "left"),
-    [
-        (None, None, [2, 4, 10, 12]),
-        (2, None, [10, 12]),
-        (2, 2, [2, 12]),
-        (1, 4, [4, 12]),
-        (1, 12, [12]),
-        (9, 2, [2, 4, 10, 12]),
-    ],
-)
-def test_rotation(limit: int | None, best: int | None, left: list[int], tmp_path: Path) -> None:
-    folders(tmp_path, "checkpoint-2", "checkpoint-10", "checkpoint-4", "checkpoint-12")
-    rotate(tmp_path, limit, None if best is None else tmp_path / f"checkpoint-{best}")
-    assert [path.name for path in checkpoints(tmp_path)] == [f"checkpoint-{step}" for step in left]

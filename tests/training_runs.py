@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import atexit
 import gc
+import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -131,3 +135,38 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     for file in sorted(folder.glob("*.safetensors")):
         found |= load_file(file)
     return found
+
+
+def start(folder: Path, jobs: list[dict[str, Any]]) -> Any:
+    """Run jobs of ``training_jobs`` one behind the other; for each its ranks' (status, signal, message)."""
+    file = folder / "jobs.json"
+    file.write_text(json.dumps(jobs))
+    script = Path(__file__).with_name("training_jobs.py")
+    done = subprocess.run(
+        [sys.executable, str(script), str(file)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def job(config: Path, **changes: Any) -> dict[str, Any]:
+    return {"config": str(config), "resume": False, "ranks": 1, "die": None, "gradients": None, **changes}
+
+
+def torchrun(folder: Path, config: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """``coordspec train`` under torchrun with two processes."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    return subprocess.run(
+        [*command, "-m", "coordspec_cli", "train", str(config), *options],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )

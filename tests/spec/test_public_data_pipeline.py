@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import io
 import itertools
 import json
+import pickle
 import shutil
 from collections import Counter
 from collections.abc import Mapping
@@ -14,12 +17,16 @@ from typing import Any
 import pytest
 import zstandard
 from PIL import Image
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 from spec_tools import BOX, ERROR, GOOD, Done, coordspec, folder, lines, record, validate, with_object
 
+import format_writers as writers
 import mutants
 import train_samples
 from coordspec.coords import BINS, TOKENS, bin_from_pixel, pixel_from_bin, unit_from_bin
 from coordspec.errors import ContractError, Place
+from coordspec.predictions.record import PredictedObject, Prediction
 from coordspec.record import CoordForm, DetObject, Record, render_payload
 from coordspec.spec.binding import harness, scenario
 from coordspec.tokenizer import END_OF_TURN
@@ -523,3 +530,249 @@ def test_training_and_validate_have_one_set_of_rules() -> None:
                 refused.add(number + 1)
     assert refused == expected
     assert 100 < len(expected) < 500
+
+
+# ----------------------------------------------------------------------------------------------------- other formats
+
+CAT_BINS = [100, 200, 400, 599]
+SCENE = writers.Scene(101, 51, [("cat", (10, 10, 40, 30)), ("traffic light", (50, 10, 70, 30))])
+
+
+def convert_scene_of(name: str, scene: writers.Scene, *options: str) -> Done:
+    """Write a scene in a format, beside its image, and convert it to ``out.jsonl`` in this folder."""
+    writers.image(scene)
+    return coordspec("convert", *writers.WRITERS[name](scene), "-o", "out.jsonl", *options)
+
+
+@harness("convert-scene")
+def convert_scene(format: str, light: list[int]) -> None:  # noqa: A002
+    with folder():
+        assert convert_scene_of(format, SCENE).status == 0
+        (written,) = values("out.jsonl")
+        assert coordspec("validate", "out.jsonl", "--strict", "--check-images").status == 0
+    assert written["objects"] == [
+        {"desc": "cat", "bbox_2d": CAT_BINS},
+        {"desc": "traffic light", "bbox_2d": light},
+    ]
+
+
+@harness("convert-back")
+def convert_back(format: str, x: int, y: int) -> None:  # noqa: A002
+    sides = 640, 2500
+    bins = [(k, k, BINS - 1, BINS - 1) for k in range(990)] + [(0, 0, k, k) for k in range(10, BINS)]
+    pixels = [("cat", [pixel_from_bin(k, sides[i % 2]) for i, k in enumerate(box)]) for box in bins]
+    with folder():
+        options = ("--order", "source", "--duplicates", "keep")
+        assert convert_scene_of(format, writers.Scene(*sides, pixels), *options).status == 0
+        (written,) = values("out.jsonl")
+    found = [item["bbox_2d"] for item in written["objects"]]
+    off = [[abs(a - b) for a, b in zip(old, new, strict=True)] for old, new in zip(bins, found, strict=True)]
+    assert [max(max(row[axis::2]) for row in off) for axis in (0, 1)] == [x, y]
+
+
+def convert_entries(words: str, entries: list[object]) -> Done:
+    writers.image(SCENE)
+    Path("a.jsonl").write_text(writers.lines(*entries))
+    return coordspec("convert", *words.split(), "-o", "out.jsonl")
+
+
+@harness("convert-left-out")
+def convert_left_out(words: str, entries: list[object], records: int, count: str) -> None:
+    with folder():
+        done = convert_entries(words, entries)
+        assert (done.status, len(values("out.jsonl"))) == (0, records)
+    assert f"  {count}\n" in done.err
+
+
+@harness("convert-variant")
+def convert_variant(words: str, entries: list[object], message: str) -> None:
+    with folder() as here:
+        done = convert_entries(words, entries)
+        assert (done.status, done.out, done.err) == (2, "", f"error: a.jsonl:1: {message}\n")
+        assert not (here / "out.jsonl").exists()
+
+
+@scenario("public-data-pipeline", "Conversion of other formats", "Options of other formats", digest="7fc2228e8f9e")
+def test_options_of_other_formats() -> None:
+    with folder():
+        idle = coordspec("convert", "voc", "a.xml", "-o", "out.jsonl", "--classes", "names.txt")
+        missing = coordspec("convert", "qwen", "a.jsonl", "-o", "out.jsonl")
+    assert (idle.status, missing.status) == (2, 2)
+    assert "--classes is about odvg, yolo, and means nothing to voc" in idle.err
+    assert "qwen needs --qwen-coords" in missing.err
+
+
+@harness("convert-doctype")
+def convert_doctype(text: str) -> None:
+    with folder() as here:
+        writers.image(SCENE)
+        words = writers.WRITERS["voc"](SCENE)
+        Path("a.xml").write_text(text + Path("a.xml").read_text())
+        done = coordspec("convert", *words, "-o", "out.jsonl")
+        assert not (here / "out.jsonl").exists()
+    assert done.status == 2
+    assert "which could define entities; remove it" in done.err
+
+
+class Creator:
+    """A value whose pickle creates a file when it is read."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return Path.touch, (Path("created"),)  # type: ignore[return-value]
+
+
+@scenario("public-data-pipeline", "Untrusted sources", "Pickles", digest="d791b6a3c271")
+def test_pickles() -> None:
+    for name in ("refs.p", "refs.json"):
+        with folder() as here:
+            (here / name).write_bytes(pickle.dumps([Creator()]))
+            done = coordspec("convert", "refcoco", name, "-o", "out.jsonl")
+            assert not (here / "created").exists()
+            pickle.loads((here / name).read_bytes())
+            assert (here / "created").exists()
+        assert done.status == 2
+        assert "is a pickle, which runs what is in it when it is read" in done.err
+
+
+@scenario("public-data-pipeline", "Untrusted sources", "Paths that leave the root", digest="22de51829be3")
+def test_paths_that_leave_the_root() -> None:
+    paths = {"../../etc/passwd": "REC007", "/etc/passwd": "REC006", "http://h.org/a.png": "REC006"}
+    for name, (path, code) in itertools.product(writers.WRITERS, paths.items()):
+        if name == "yolo":  # its images are files of the folder
+            continue
+        with folder() as here:
+            writers.image(SCENE)
+            words = writers.WRITERS[name](SCENE)
+            for file in here.glob("*.*"):
+                file.write_text(file.read_text().replace(writers.PATH, path))
+            done = coordspec("convert", *words, "-o", "out.jsonl")
+        assert (done.status, code in done.err) == (2, True), (name, path, done.err)
+
+
+@scenario("public-data-pipeline", "Untrusted sources", "Markup and special tokens", digest="ae98dafbbe46")
+def test_markup_and_special_tokens() -> None:
+    for name in writers.WRITERS:
+        with folder():
+            markup = "<script>alert(1)</script>"
+            assert convert_scene_of(name, SCENE._replace(boxes=[(markup, (10, 10, 40, 30))])).status == 0
+            assert values("out.jsonl")[0]["objects"][0]["desc"] == markup
+        with folder():
+            done = convert_scene_of(name, SCENE._replace(boxes=[("<|im_end|>", (10, 10, 40, 30))]))
+        assert (done.status, "OBJ003" in done.err) == (2, True), (name, done.err)
+
+
+# ------------------------------------------------------------------------------------------------------------ export
+
+CAT = DetObject("cat", bbox_2d=(100, 200, 400, 599))
+DOG = DetObject("<script>dog</script>", poly=(500, 200, 699, 200, 699, 599))
+STREET = Record((writers.PATH,), 101, 51, (CAT, DOG))
+
+
+def write_lines(name: str, *items: Record | Prediction) -> None:
+    """Records or predictions as a file in this folder."""
+    texts = [item.line(CoordForm.INT) if isinstance(item, Record) else item.line() for item in items]
+    Path(name).write_bytes(lines(*texts))
+
+
+def predicted(*scores: float | None, of: Record = STREET) -> Prediction:
+    """The objects of a record as they are, with these scores."""
+    found = [PredictedObject(o.desc, o.bbox_2d, o.poly, s) for o, s in zip(of.objects, scores, strict=True)]
+    return Prediction(0, of.images, of.width, of.height, tuple(found))
+
+
+def export(*words: str, out: str = "out.json") -> Done:
+    return coordspec("export", *words, "-o", out)
+
+
+@scenario("public-data-pipeline", "Export", "COCO there and back", digest="fa2299a4bba2")
+def test_coco_there_and_back() -> None:
+    with folder():
+        write_lines("a.jsonl", STREET, Record(("empty.png",), 51, 101))
+        assert export("coco", "a.jsonl").status == 0
+        options = ("--geometry", "poly", "--order", "source")
+        assert coordspec("convert", "coco", "out.json", "-o", "b.jsonl", *options).status == 0
+        assert Path("a.jsonl").read_bytes() == Path("b.jsonl").read_bytes()
+
+
+@scenario("public-data-pipeline", "Export", "COCO results", digest="ad85528a9d74")
+def test_coco_results() -> None:
+    with folder(), contextlib.redirect_stdout(io.StringIO()):
+        square = DetObject("cat", poly=(100, 200, 400, 200, 400, 599, 100, 599))
+        record_ = Record((writers.PATH,), 101, 51, (square, DOG))
+        write_lines("a.jsonl", record_)
+        write_lines("preds.jsonl", predicted(0.9, 0.4, of=record_))
+        assert export("coco", "a.jsonl", out="i.json").status == 0
+        assert export("coco-results", "preds.jsonl", "--instances", "i.json").status == 0
+        truth = COCO("i.json")
+        for kind in ("bbox", "segm"):
+            evaluation = COCOeval(truth, truth.loadRes("out.json"), kind)
+            evaluation.evaluate()
+            evaluation.accumulate()
+            evaluation.summarize()
+            assert evaluation.stats[0] == pytest.approx(1)
+
+
+@scenario("public-data-pipeline", "Export", "Scores", digest="16738e17e869")
+def test_scores() -> None:
+    with folder() as here:
+        write_lines("a.jsonl", STREET)
+        write_lines("preds.jsonl", predicted(0.9, None))
+        export("coco", "a.jsonl", out="i.json")
+        words = ("coco-results", "preds.jsonl", "--instances", "i.json")
+        refused = export(*words)
+        assert not (here / "out.json").exists()
+        done = export(*words, "--default-score", "0.5")
+        results = json.loads(Path("out.json").read_text())
+    assert refused.status == 2
+    assert "preds.jsonl:1: objects[1]" in refused.err
+    assert [result["score"] for result in results] == [0.9, 0.5]
+    assert "  results with the score of --default-score; AP means little with them: 1\n" in done.err
+
+
+@scenario("public-data-pipeline", "Export", "Results that belong nowhere", digest="a6853e6f65ff")
+def test_results_that_belong_nowhere() -> None:
+    with folder():
+        write_lines("a.jsonl", Record(STREET.images, 101, 51, (CAT,)))
+        write_lines("preds.jsonl", predicted(0.9, 0.8))
+        write_lines("other.jsonl", predicted(0.9, of=Record(("b.png",), 101, 51, (CAT,))))
+        export("coco", "a.jsonl", out="i.json")
+        done = export("coco-results", "preds.jsonl", "--instances", "i.json")
+        results = json.loads(Path("out.json").read_text())
+        other = export("coco-results", "other.jsonl", "--instances", "i.json", out="other.json")
+    assert (done.status, len(results), other.status) == (0, 1, 2)
+    assert "  objects left out whose desc is no category (--categories can name one): 1\n" in done.err
+    assert "other.jsonl:1: the image 'b.png' is none of i.json" in other.err
+
+
+@scenario("public-data-pipeline", "Export", "Label Studio", digest="502f3a2abb4b")
+def test_label_studio() -> None:
+    with folder():
+        write_lines("a.jsonl", STREET)
+        write_lines("preds.jsonl", predicted(0.9, 0.8))
+        words = ("--data", "a.jsonl", "--predictions", "preds.jsonl", "--labeling-config", "l.xml")
+        assert export("label-studio", *words).status == 0
+        (task,) = json.loads(Path("out.json").read_text())
+        xml = Path("l.xml").read_text()
+    sides = STREET.width, STREET.height
+    for side in (task["annotations"], task["predictions"]):
+        ((box, outline),) = [part["result"] for part in side]
+        x, y, width, height = (box["value"][name] for name in ("x", "y", "width", "height"))
+        points = [number for point in outline["value"]["points"] for number in point]
+        for item, flat in ((CAT, [x, y, x + width, y + height]), (DOG, points)):
+            bins = tuple(bin_from_pixel(v / 100 * sides[i % 2], sides[i % 2]) for i, v in enumerate(flat))
+            assert bins == (item.bbox_2d or item.poly)
+        assert [box["value"]["rectanglelabels"], outline["value"]["polygonlabels"]] == [[CAT.desc], [DOG.desc]]
+    assert '<Label value="&lt;script&gt;dog&lt;/script&gt;"/>' in xml
+    assert '<Label value="cat"/>' in xml
+
+
+@scenario("public-data-pipeline", "Export", "What cannot be carried", digest="0b806c795880")
+def test_what_cannot_be_carried() -> None:
+    with folder():
+        said = Record(STREET.images, 101, 51, (CAT,), summary="A cat.", metadata={"a": 1})
+        write_lines("a.jsonl", said, Record(("a.png", "b.png"), 9, 9))
+        for words in (("coco", "a.jsonl"), ("label-studio", "--data", "a.jsonl")):
+            done = export(*words, "--overwrite")
+            assert done.status == 0
+            for count in ("summaries left out: 1\n", "metadata left out: 1\n", "records of several images left out"):
+                assert f"  {count}" in done.err

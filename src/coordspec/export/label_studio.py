@@ -46,7 +46,7 @@ class Sample:
 def samples_of(joined: Joined, counts: LabelStudioCounts) -> list[Sample]:
     """Records, each with its prediction if it has one."""
     counts.strays = len(joined.strays)
-    counts.unpredicted = len(joined.missing)
+    counts.unpredicted = sum(len(record.images) == 1 for record in joined.missing)
     return [Sample(*pair) for pair in zip(joined.records, joined.predictions, strict=True)]
 
 

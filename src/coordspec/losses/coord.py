@@ -1,11 +1,10 @@
-"""The terms of a coordinate, and the expectation of one, with gradients in closed form.
+"""The terms of a coordinate, with gradients in closed form.
 
 N coordinates · K bins. With logits ``z``, ``p = softmax(z / T)`` and target ``q``:
 
     soft_ce = -Σ q log p                     d/dz = (p - q) / T
     hard_ce = -log p[bin]                    d/dz = (p - onehot) / T
     w1 = Σ_i |P_i - Q_i| / (K - 1)           d/dz = p ⊙ (g - p·g) / (K - 1) / T
-    ĉ = Σ p_k k / (K - 1)                    d/dz = p ⊙ (k / (K - 1) - ĉ) / T
 
 where P and Q are the running sums of p and q, and g the sum of ``sign(P - Q)`` from a bin to the last one.
 
@@ -54,7 +53,7 @@ def coord_terms(
     Raises:
         ValueError: shapes do not fit, a bin is none, or a setting is out of range.
     """
-    _check_logits(coord_logits_NK, temperature)
+    check_logits(coord_logits_NK, temperature)
     check_bins(bins_N, coord_logits_NK.shape[1])
     if len(bins_N) != len(coord_logits_NK):
         raise ValueError(f"there are {len(coord_logits_NK)} rows of logits and {len(bins_N)} bins")
@@ -68,23 +67,16 @@ def coord_terms(
     return CoordTerms(*_CoordTerms.apply(coord_logits_NK, bins_N, targets, temperature))  # type: ignore[no-untyped-call]
 
 
-def expected_unit(coord_logits_NK: Tensor, *, temperature: float = 1.0) -> Tensor:
-    """``unit_N``: the expectation ``Σ p_k · k / (K - 1)`` of N coordinates, in [0, 1], float32 or float64.
-
-    Raises:
-        ValueError: the logits are no matrix of at least 2 columns, or the temperature is not above 0.
-    """
-    _check_logits(coord_logits_NK, temperature)
-    unit_N: Tensor = _ExpectedUnit.apply(coord_logits_NK, temperature)  # type: ignore[no-untyped-call]
-    return unit_N
-
-
 def precise(dtype: torch.dtype) -> torch.dtype:
     """The type that is computed in: float32 or wider."""
     return torch.promote_types(dtype, torch.float32)
 
 
-def _check_logits(coord_logits_NK: Tensor, temperature: float) -> None:
+def check_logits(coord_logits_NK: Tensor, temperature: float) -> None:
+    """
+    Raises:
+        ValueError: the logits are no matrix of at least 2 columns, or the temperature is not above 0.
+    """
     check_above_zero("temperature", temperature)
     if coord_logits_NK.ndim != 2 or coord_logits_NK.shape[1] < 2 or not coord_logits_NK.is_floating_point():  # noqa: PLR2004
         raise ValueError(
@@ -196,28 +188,3 @@ class _CoordTerms(torch.autograd.Function):
             weights = CoordTerms(*(weight_N[block] for weight_N in weights_N))
             grad_NK[block] = gradient(scores, bins_N[block], weights, ctx.temperature)
         return grad_NK, None, None, None
-
-
-class _ExpectedUnit(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, coord_logits_NK: Tensor, temperature: float) -> Tensor:
-        units_K = torch.linspace(
-            0.0, 1.0, coord_logits_NK.shape[1], dtype=precise(coord_logits_NK.dtype), device=coord_logits_NK.device
-        )
-        unit_N = units_K.new_empty(len(coord_logits_NK))
-        for block in blocks(len(unit_N), unit_N.device):
-            torch.mv(distribution(coord_logits_NK[block], temperature).p_NK, units_K, out=unit_N[block])
-        ctx.save_for_backward(coord_logits_NK, units_K, unit_N)
-        ctx.temperature = temperature
-        return unit_N
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, weight_N: Tensor) -> tuple[Tensor, None]:
-        coord_logits_NK, units_K, unit_N = ctx.saved_tensors
-        grad_NK = torch.empty_like(coord_logits_NK)
-        for block in blocks(len(unit_N), unit_N.device):
-            p_NK = distribution(coord_logits_NK[block], ctx.temperature).p_NK
-            centred_NK = (units_K - unit_N[block, None]).mul_(weight_N[block, None] / ctx.temperature)
-            grad_NK[block] = centred_NK.mul_(p_NK)
-        return grad_NK, None

@@ -95,9 +95,9 @@ def head_loss(
     head, or, with ``coord_rows_KD``, the rows of the coord tokens alone. A sum without rows is 0 whatever its
     denominator is. A row with a logit that is not finite makes the loss NaN.
 
-    The gradient is made in the forward and handed out once: a second backward through the same loss is an error.
-    float16 gradients are scaled inside, so that small weights do not vanish. Under autocast the products are in its
-    type.
+    The gradient is made in the forward and handed out once: a second backward through the same loss is an error. The
+    head's is in the head's type: in half precision it is rounded once a chunk, which costs about a bit of it. float16
+    gradients are scaled inside, so that small weights do not vanish. Under autocast the products are in its type.
 
     Args:
         hidden_TD: hidden states that go into the head; of the head's floating type, unless under autocast.
@@ -173,7 +173,7 @@ class _HeadLoss(torch.autograd.Function):
         work: _Pass | None = ctx.work
         if work is None:
             raise RuntimeError("this loss hands out its gradient once; compute it again for a second backward")
-        ctx.work = None
+        ctx.work = None  # autograd takes a gradient over without a copy only where nobody else holds it
         (hidden_TD,) = ctx.saved_tensors
         with torch.autocast(grad_loss.device.type, enabled=False):
             return *work.backward(grad_loss, grad_SK, hidden_TD), None

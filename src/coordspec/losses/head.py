@@ -110,8 +110,8 @@ class Head:
                 rescale_(grad, scale)
 
     def take_gradients(self) -> tuple[Tensor | None, Tensor | None]:
-        """The gradients of ``head_VD`` and ``rows_KD``; nothing is kept, so that autograd need not copy them."""
-        grad_VD, grad_KD, self._grad_VD, self._grad_KD = self._grad_VD, self._grad_KD, None, None
+        """The gradients of ``head_VD`` and ``rows_KD``, the last that is asked of the head."""
+        grad_VD, grad_KD = self._grad_VD, self._grad_KD
         if self._rows_KD is not None:
             if self._rows_grad and grad_KD is None:
                 grad_KD = torch.zeros_like(self._rows_KD)

@@ -23,8 +23,8 @@ CLASS_OF: Final = {pair: index for index, pair in enumerate(CLASSES)}
 
 _WITH_COORD: Final = np.array([CLASS_OF[owner, Kind.COORD if kind is Kind.STRUCT else kind] for owner, kind in CLASSES])
 _IS_SPACE: Final = np.isin(np.arange(256), np.frombuffer(WHITE_SPACE, np.uint8))
-_OWNERS: Final = [owner for owner, _ in CLASSES]
-_KINDS: Final = [kind for _, kind in CLASSES]
+_OWNERS: Final = np.array([owner for owner, _ in CLASSES], object)
+_KINDS: Final = np.array([kind for _, kind in CLASSES], object)
 
 
 class Labels(NamedTuple):
@@ -56,18 +56,17 @@ def label_tokens(ids: Sequence[int], spans: Spans, policy: MaskPolicy, table: To
     data = np.frombuffer(table.join(ids), np.uint8)
     class_of_byte = np.repeat(np.array(spans.classes, np.uint8), np.array(spans.sizes, np.int64))
     assert len(class_of_byte) == len(data), "every byte of a target has one owner and one kind"
-    is_coord = np.repeat(table.bin_of[vector] >= 0, lengths)
-    class_of_byte = np.where(is_coord, _WITH_COORD[class_of_byte], class_of_byte)
     weights, rank_of_class = _ranks(policy)
     rank = rank_of_class[class_of_byte] + len(weights) * _IS_SPACE[data]
     starts = np.cumsum(lengths) - lengths
     first = np.minimum.reduceat(rank * len(data) + np.arange(len(data)), starts) % len(data)
-    deciding = class_of_byte[first].tolist()
-    weight_of_class = weights[rank_of_class].tolist()
+    class_of_token = class_of_byte[first]
+    is_coord = table.bin_of[vector] >= 0
+    class_of_token[is_coord] = _WITH_COORD[class_of_token[is_coord]]
     return Labels(
-        tuple(map(weight_of_class.__getitem__, deciding)),
-        tuple(map(_OWNERS.__getitem__, deciding)),
-        tuple(map(_KINDS.__getitem__, deciding)),
+        tuple(weights[rank_of_class[class_of_token]].tolist()),
+        tuple(_OWNERS[class_of_token].tolist()),
+        tuple(_KINDS[class_of_token].tolist()),
     )
 
 

@@ -10,12 +10,13 @@ from typing import Any, Final, TypeAlias
 
 from coordspec.config.inputs import Template
 from coordspec.errors import InputError
-from coordspec.model.checkpoint import PREPROCESS as FILE
-from coordspec.model.checkpoint import Processor
+from coordspec.model.checkpoint import PREPROCESS, Processor
 from coordspec.tokenizer import backend
 
 Fingerprint: TypeAlias = Mapping[str, Any]
 """Short facts by name, and hashes where the fact is long; equal if and only if preprocessing is."""
+
+FILE: Final = PREPROCESS
 
 _IMAGE_SETTINGS: Final = (
     "patch_size",

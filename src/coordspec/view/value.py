@@ -16,23 +16,7 @@ if TYPE_CHECKING:
 
 
 def document(samples: Iterable[Sample]) -> dict[str, Any]:
-    """One JSON object with two keys.
-
-    ``policies`` has the rows of every policy that is used, by its name: ``about``, ``target``, and for each owner its
-    weights by kind and, of objects, ``geometry`` and ``coord_loss``. ``samples`` lists the samples; each has
-
-    - ``sample``: its name; ``policy``; ``image``: ``path``, ``width``, ``height`` and ``more``, the number of further
-      images, or null where it is not known;
-    - ``ids``, ``texts``, ``ce_weight``, ``owner``, ``kind`` and ``bins``: one item for each token, ``bins`` null where
-      it is no coord token. Control characters, and bytes that are no character, stand in ``texts`` as escapes;
-    - ``entries``: ``key``, ``owner``, ``prediction`` and ``gt`` (indices or null), ``reason`` (null unless dropped),
-      ``iou``, and its tokens ``start`` to ``end``, the latter excluded;
-    - ``slots``: as in a dumped target;
-    - ``objects`` and ``predictions``: ``desc`` and one geometry in bins;
-    - ``report``: ``start_id``, ``matches``, ``fp``, ``fn``, ``dropped``, ``truncated`` and ``fallback``;
-    - ``left_out``: what the rollout says behind the cut, null where that is not known;
-    - ``issues``: what the guard finds: ``code``, ``name``, ``message``.
-    """
+    """What ``--format json`` prints; its keys are explained in docs/training/MASK.md."""
     listed = list(samples)
     policies = {sample.policy.name: _policy(sample.policy) for sample in listed}
     return {"policies": policies, "samples": [_sample(sample) for sample in listed]}
