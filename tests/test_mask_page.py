@@ -207,7 +207,10 @@ def test_samples_by_keys(page: Page) -> None:
         shown.append(picker.input_value())
     assert shown == ["0", "1", "2", "2", "1", "0"]
     picker.focus()
+    page.keyboard.press("j")
     page.keyboard.press("ArrowDown")
+    assert picker.input_value() == "2"
+    page.keyboard.press("ArrowLeft")
     assert picker.input_value() == "1"
     assert page.locator(".counter").inner_text() == "2 of 3"
     assert page.title() == "data.jsonl:2 · What the target teaches"

@@ -214,6 +214,15 @@ def test_the_text_of_a_sample() -> None:
         "    <|im_end|>",
         "    e.........",
     ]
+    assert list(sample_lines(seen, 50))[9] == '    object_1": {"desc": "black cat", "bbox_2d": ["'
+    assert list(sample_lines(seen, 49))[9] == '    object_1": {"desc": "black cat", "bbox_2d":'
+
+
+def test_a_mark_stands_below_the_first_character_that_has_a_column() -> None:
+    seen = sample("", [CAT], "qwen", policy="stage1")
+    odd = replace(seen, texts=("\u0301碗", *seen.texts[1:]))
+    lines = list(sample_lines(odd, 60))
+    assert lines[5:7] == ["    \u0301碗", "    O-"]
 
 
 def test_the_legend_names_every_mark_and_weight() -> None:
@@ -306,6 +315,7 @@ WRONG_REPORTS = (
     {"fn": ()},
     {"fn": (0, 1, 2)},
     {"dropped": ()},
+    {"dropped": (("a", DropReason.BAD_KEY),) * 5},
     {"fp": (3, 4)},
 )
 
@@ -314,6 +324,7 @@ WRONG_REPORTS = (
 def test_a_dump_with_a_wrong_report_is_shown_with_its_findings(fields: dict[str, object]) -> None:
     seen = make_sample(Source(PLACE, broken(**fields), None), tokens())
     assert seen.issues
+    assert {found.reason for found in seen.entries if found.owner is Owner.FN} <= {None}
     assert list(sample_lines(seen, 80))
     assert json.dumps(document([seen]))
 

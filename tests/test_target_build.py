@@ -17,6 +17,7 @@ from coordspec.guard import check_target
 from coordspec.record import DetObject, Record, render_payload
 from coordspec.rollout import TokenTable
 from coordspec.target import Target, build_target, ground_truth_target
+from coordspec.target.objects import ground_truth_objects
 from qwen_tokenizer import TOKENIZERS, ids_by_bytes, ids_of, table
 from rollouts import sample, split_otherwise, thing
 
@@ -128,6 +129,15 @@ def test_the_end_is_stop_neutral(name: str) -> None:
             assert target.kind[-1] is Kind.END
 
 
+@NAMES
+def test_the_gate_is_the_callers(name: str) -> None:
+    shifted = DetObject("cat", bbox_2d=(60, 10, 160, 110))  # a third of the union with CAT
+    for gate, matches in ((0.3, ((0, 0),)), (0.34, ()), (0.0, ((0, 0),)), (1.0, ())):
+        assert built(body(shifted) + "}", [CAT], name, iou_gate=gate).report.matches == matches
+    with pytest.raises(ValueError, match="iou_gate is 2, not within"):
+        build_target([], [CAT], table(name), iou_gate=2)
+
+
 # ------------------------------------------------------------------------------------------------------- tokens
 
 
@@ -223,6 +233,8 @@ def test_forms_of_the_ground_truth() -> None:
         DetObject("cat", bbox_2d=(1, 2, 3)),
         DetObject("cat", bbox_2d=(1, 2, 3, 1000)),
         DetObject("cat", bbox_2d=(-1, 2, 3, 4)),
+        DetObject("cat", bbox_2d=(1, -2, 3, 4)),
+        DetObject("cat", bbox_2d=(1, 2, 1000, 4)),
         DetObject("cat", bbox_2d=(5, 2, 3, 4)),
         DetObject("cat", bbox_2d=(1, 5, 3, 4)),
         DetObject("cat", bbox_2d=(1.0, 2, 3, 4)),
@@ -237,6 +249,8 @@ def test_forms_of_the_ground_truth() -> None:
 def test_ground_truth_that_breaks_a_rule_is_refused_even_where_it_would_be_matched(item: DetObject) -> None:
     with pytest.raises(ContractError):
         build_target(ids_of(body(CAT) + "}", "tiny"), [item], table("tiny"))
+    with pytest.raises(ContractError):
+        ground_truth_objects([item], table("tiny"))  # whether it is then matched or missed
 
 
 @NAMES

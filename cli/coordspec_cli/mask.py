@@ -137,7 +137,7 @@ def command(
         _write_text(samples)
     for note in _notes(selection):
         click.echo(f"note: {note}", err=True)
-    return EXIT_FINDINGS if False else EXIT_CLEAN
+    return EXIT_FINDINGS if any(sample.issues for sample in samples) else EXIT_CLEAN
 
 
 def _selection(

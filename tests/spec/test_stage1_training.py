@@ -59,7 +59,7 @@ def steps_of_a_run(samples: int, rows: int, epochs: float, steps: int) -> None:
     assert data_of(samples).steps(config) == steps
 
 
-@scenario("stage1-training", "Steps of equal size", "Order", digest="")
+@scenario("stage1-training", "Steps of equal size", "Order", digest="09a6f34a523c")
 def test_order() -> None:
     first, again, other = ([epoch_order(100, seed, epoch).tolist() for epoch in range(3)] for seed in (1, 1, 2))
     assert first == again
@@ -89,7 +89,7 @@ LONG: dict[str, Any] = {
 }
 
 
-@scenario("stage1-training", "Exact resume", "Killed", digest="")
+@scenario("stage1-training", "Exact resume", "Killed", digest="a23f72e7e979")
 def test_killed(tmp_path: Path) -> None:
     jobs = []
     for number, kills in enumerate(KILLS.values()):
@@ -116,7 +116,7 @@ def assert_same_weights(one: Path, other: Path) -> None:
     assert [name for name in first if not torch.equal(first[name], second[name])] == []
 
 
-@scenario("stage1-training", "Exact resume", "Dropout, workers, packing, optimizers", digest="")
+@scenario("stage1-training", "Exact resume", "Dropout, workers, packing, optimizers", digest="55683b853080")
 def test_dropout_workers_packing_optimizers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     packed = {"data": {"packing": True, "pack_length": 256}, "template": {"max_length": 256}}
     muon = {"training": {"optim": "muon"}}
@@ -153,7 +153,7 @@ def relative(folder: Path, *changes: Mapping[str, Any], **training: Any) -> Path
     return written(folder, settings(Path("run"), *changes, **training))
 
 
-@scenario("stage1-training", "Exact resume", "Another run", digest="")
+@scenario("stage1-training", "Exact resume", "Another run", digest="7202e349ee1d")
 def test_another_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command(["train", str(relative(tmp_path, **SHORT))]) == 0
     capsys.readouterr()
@@ -164,7 +164,7 @@ def test_another_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     )
 
 
-@scenario("stage1-training", "Exact resume", "Other data", digest="")
+@scenario("stage1-training", "Exact resume", "Other data", digest="4f4398c039a9")
 def test_other_data(tmp_path: Path) -> None:
     copy = tmp_path / "train.jsonl"
     lines = TRAIN.read_text("utf-8").splitlines(keepends=True)
@@ -178,7 +178,7 @@ def test_other_data(tmp_path: Path) -> None:
     assert re.fullmatch(rf'data\.{re.escape(str(copy))} was "[0-9a-f]{{64}}" and is "[0-9a-f]{{64}}"', difference)
 
 
-@scenario("stage1-training", "Exact resume", "What may change", digest="")
+@scenario("stage1-training", "Exact resume", "What may change", digest="3b3f56af8638")
 def test_what_may_change(tmp_path: Path) -> None:
     training_runs.run(tmp_path, settings(tmp_path / "run", **SHORT))
     other = settings(tmp_path / "run", **{**SHORT, "save_steps": 7, "save_total_limit": 3})
@@ -194,7 +194,7 @@ def folders(root: Path, *names: str) -> None:
         (root / name / "model.safetensors").write_text(name)
 
 
-@scenario("stage1-training", "Whole checkpoints", "Leftovers", digest="")
+@scenario("stage1-training", "Whole checkpoints", "Leftovers", digest="1d727ec8bc05")
 def test_leftovers(tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
     training_runs.run(tmp_path, settings(run_dir, **SHORT))
@@ -215,7 +215,7 @@ def kept_checkpoints(limit: int | None, best: int | None, left: Sequence[int]) -
         assert len(list(folder.iterdir())) == len(left)
 
 
-@scenario("stage1-training", "Run folder", "Something is there", digest="")
+@scenario("stage1-training", "Run folder", "Something is there", digest="723e0d37342d")
 def test_something_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run/notes.txt").write_text("mine")
@@ -227,14 +227,14 @@ def test_something_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["notes.txt"]
 
 
-@scenario("stage1-training", "Run folder", "Nothing to resume", digest="")
+@scenario("stage1-training", "Run folder", "Nothing to resume", digest="33b0baede125")
 def test_nothing_to_resume(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command(["train", str(relative(tmp_path)), "--resume"]) == 2
     message = f"{tmp_path}/run: does not exist, so there is nothing to resume; start without --resume\n"
     assert message in capsys.readouterr().err
 
 
-@scenario("stage1-training", "Where a checkpoint comes from", "Files", digest="")
+@scenario("stage1-training", "Where a checkpoint comes from", "Files", digest="ed48b3789bfe")
 def test_files(tmp_path: Path) -> None:
     config, resolved = checked(tmp_path, settings(tmp_path / "run", max_steps=1, data_seed=7))
     run.train(config, resolved, training_runs.SILENT)
@@ -253,7 +253,7 @@ def test_files(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------------------------------------- what stops a run
 
 
-@scenario("stage1-training", "No step on numbers that are none", "A loss", digest="")
+@scenario("stage1-training", "No step on numbers that are none", "A loss", digest="3e669cf77e2b")
 def test_a_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = Stage1.loss
     calls: list[Any] = []
@@ -273,7 +273,7 @@ def test_a_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert str(calls[1][0]).startswith(f"{TRAIN}:")
 
 
-@scenario("stage1-training", "No step on numbers that are none", "A gradient", digest="")
+@scenario("stage1-training", "No step on numbers that are none", "A gradient", digest="e848b219eaa8")
 def test_a_gradient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Rigged(run.Network):
         def __init__(self, *args: Any) -> None:
@@ -291,7 +291,7 @@ def test_a_gradient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert metrics(tmp_path / str(limit) / "run") == []
 
 
-@scenario("stage1-training", "Guarded batches", "The third batch", digest="")
+@scenario("stage1-training", "Guarded batches", "The third batch", digest="4fe5d7fadaf3")
 def test_the_third_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
     kept = BatchGuard.check
@@ -314,7 +314,7 @@ def test_the_third_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 # ---------------------------------------------------------------------------------------------------- processes
 
 
-@scenario("stage1-training", "Processes", "torchrun", digest="")
+@scenario("stage1-training", "Processes", "torchrun", digest="f544bbdca636")
 def test_torchrun(tmp_path: Path) -> None:
     generated = {"eval": {"generate": True, "max_new_tokens": 4}}
     one = ran(tmp_path / "one", VAL, generated, max_steps=2)
@@ -328,7 +328,7 @@ def test_torchrun(tmp_path: Path) -> None:
     assert both[0]["loss"] == pytest.approx(one[0]["loss"], rel=1e-6)
 
 
-@scenario("stage1-training", "Processes", "One fails", digest="")
+@scenario("stage1-training", "Processes", "One fails", digest="b4bd4cc625c7")
 def test_one_fails(tmp_path: Path) -> None:
     lines = TRAIN.read_text("utf-8").splitlines()
     for number in epoch_order(len(lines), 42, 0)[6:8].tolist():  # 0 to 3 are step 1, 4 and 5 those of the first process
@@ -368,7 +368,7 @@ def moved(folder: Path) -> dict[str, torch.Tensor]:
     return {name: mask for name, mask in differs.items() if mask.any()}
 
 
-@scenario("stage1-training", "What is trained", "Frozen parts", digest="")
+@scenario("stage1-training", "What is trained", "Frozen parts", digest="749b03797cc3")
 def test_frozen_parts(tmp_path: Path) -> None:
     for part in ("vision", "projector", "language"):
         ran(tmp_path / part, {"model": {f"freeze_{part}": True}}, max_steps=1)
@@ -392,7 +392,7 @@ def trained_rows(head: str, coords: bool, coord_rows: bool, others: bool) -> Non
     assert [bool(mask[~is_coord].any()) for mask in rows] == [others]
 
 
-@scenario("stage1-training", "What is trained", "Adapters", digest="")
+@scenario("stage1-training", "What is trained", "Adapters", digest="b18445aa083d")
 def test_adapters(tmp_path: Path) -> None:
     ran(tmp_path, LORA, max_steps=2)
     final = tmp_path / "run/final"
@@ -408,7 +408,7 @@ def test_adapters(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------------------------------------- evaluation
 
 
-@scenario("stage1-training", "Evaluation in a run", "No step is changed", digest="")
+@scenario("stage1-training", "Evaluation in a run", "No step is changed", digest="1a17ed15f00f")
 def test_no_step_is_changed(tmp_path: Path) -> None:
     generated = {"eval": {"generate": True, "max_new_tokens": 4}}
     lines = ran(tmp_path / "a", LORA, VAL, generated, eval_steps=1, per_device_eval_batch_size=2)
@@ -416,7 +416,7 @@ def test_no_step_is_changed(tmp_path: Path) -> None:
     assert [line for line in lines if "loss" in line] == ran(tmp_path / "b", LORA)
 
 
-@scenario("stage1-training", "Evaluation in a run", "Batches", digest="")
+@scenario("stage1-training", "Evaluation in a run", "Batches", digest="4d1bda6d7a38")
 def test_batches(tmp_path: Path) -> None:
     one, three = (
         ran(tmp_path / str(size), VAL, max_steps=1, per_device_eval_batch_size=size, dataloader_num_workers=workers)[-1]
@@ -426,7 +426,7 @@ def test_batches(tmp_path: Path) -> None:
     assert three == pytest.approx(one, rel=1e-6)
 
 
-@scenario("stage1-training", "Evaluation in a run", "Answers", digest="")
+@scenario("stage1-training", "Evaluation in a run", "Answers", digest="336f1bcf20c2")
 def test_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config, _ = checked(tmp_path, settings(tmp_path / "run", VAL, {"eval": {"generate": True}}))
     val = prepare_data(config, processor(), lambda _: None).val
@@ -468,7 +468,7 @@ def predictions(records: Sequence[Any], ids: Sequence[tuple[int, ...]], table: A
         )
 
 
-@scenario("stage1-training", "Evaluation in a run", "The best one", digest="")
+@scenario("stage1-training", "Evaluation in a run", "The best one", digest="17844e392739")
 def test_the_best_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     losses = iter([3.0, 4.0, 2.0, 2.5])
     monkeypatch.setattr(run, "mean_loss", lambda *_: {"loss": next(losses)})
@@ -489,7 +489,7 @@ def expanded() -> Iterator[Path]:
         yield out
 
 
-@scenario("stage1-training", "Checkpoints to start from", "Expanded", digest="")
+@scenario("stage1-training", "Checkpoints to start from", "Expanded", digest="a02c758df30a")
 def test_expanded() -> None:
     with expanded() as out:
         old, new = load_model(model_samples.folder(coords=False)), load_model(out)
@@ -503,7 +503,7 @@ def test_expanded() -> None:
     assert near.max() < far.min()
 
 
-@scenario("stage1-training", "Checkpoints to start from", "Expanded twice", digest="")
+@scenario("stage1-training", "Checkpoints to start from", "Expanded twice", digest="a5d5f68fad95")
 def test_expanded_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with expanded() as out:
         assert command(["expand-vocab", str(out), str(tmp_path / "again")]) == 2
@@ -511,7 +511,7 @@ def test_expanded_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert not (tmp_path / "again").exists()
 
 
-@scenario("stage1-training", "Checkpoints to start from", "Tiny", digest="")
+@scenario("stage1-training", "Checkpoints to start from", "Tiny", digest="25b05e5b18d5")
 def test_tiny(tmp_path: Path) -> None:
     assert command(["tiny-model", str(tmp_path / "tiny")]) == 0
     model, made = load_model(tmp_path / "tiny"), load_processor(tmp_path / "tiny")

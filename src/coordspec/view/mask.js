@@ -559,7 +559,7 @@ function targetOf(node) {
 }
 
 function onKey(event) {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target === picker) return;
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
   const what = targetOf(document.activeElement);
   if (event.key === "j" || event.key === "k") step(event.key === "j" ? 1 : -1);
   else if (event.key === "Escape") pin(null);
