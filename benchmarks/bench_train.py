@@ -153,7 +153,8 @@ def main() -> None:
     guards, waiting = alone["guards"] / alone["step"], helped["data"] / helped["step"]
     print(f"- guards: {100 * guards:.2f} % of a step; goal: at most 1 %: {'met' if guards <= 0.01 else 'missed'}")
     print(
-        f"- waiting for data, 1 worker: {100 * waiting:.2f} %; goal: at most 5 %: {'met' if waiting <= 0.05 else 'missed'}"
+        f"- waiting for data, 1 worker: {100 * waiting:.2f} %; goal: at most 5 %: "
+        f"{'met' if waiting <= 0.05 else 'missed'}"
     )
     libraries = ", ".join(f"{package} {version(package)}" for package in ("torch", "transformers", "accelerate"))
     print(f"\n{platform.system()}, {platform.machine()}, {torch.get_num_threads()} of {os.cpu_count()} cores, "

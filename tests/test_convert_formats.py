@@ -215,6 +215,7 @@ COCO = {
         {"id": 1, "image_id": 7, "category_id": 1, "bbox": [10, 10, 30, 20], "segmentation": [[10, 10, 40, 10, 40, 30]]}
     ],
 }
+TWO_IMAGES = {**COCO, "images": [*COCO["images"], {**COCO["images"][0], "id": 8}]}
 INSTANCES = {"instances.json": json.dumps(COCO)}
 YOLO_CAT = "0 0.247525 0.392157 0.297030 0.392157\n"
 
@@ -228,7 +229,14 @@ CASES: list[tuple[str, dict[str, Any], str, list[list[Any]], dict[str, int]]] = 
     ),
     (
         "yolo: an image without labels, a label file without an image, an empty label file",
-        {"classes.txt": "cat\n", "images/b.png": b"", "images/c.png": b"", "labels/x.txt": "", "labels/c.txt": "\n"},
+        {
+            "classes.txt": "cat\n",
+            "images/b.png": b"",
+            "images/c.png": b"",
+            "labels/x.txt": "",
+            "labels/c.txt": "\n",
+            "labels/classes.txt": "",
+        },
         "yolo .",
         [[], [], []],
         {
@@ -722,6 +730,26 @@ FAULTS: list[tuple[dict[str, Any], str, str]] = [
         {"refs.p": pickle.dumps([{}])},
         "refcoco refs.p",
         "refs.p: is a pickle, which runs what is in it when it is read; name the same as JSON",
+    ),
+    (
+        {"refs.p": pickle.dumps([{}], protocol=0)},
+        "refcoco refs.p",
+        "refs.p: is a pickle, which runs what is in it when it is read; name the same as JSON",
+    ),
+    (
+        {"r.json": [refs("cat", image_id=8)], "instances.json": json.dumps(TWO_IMAGES)},
+        "refcoco r.json",
+        "r.json:1: ann_id: the annotation 1 is one of the image 7",
+    ),
+    (
+        {"r.json": [refs("cat")], "instances.json": json.dumps({**COCO, "annotations": COCO["annotations"] * 2})},
+        "refcoco r.json",
+        "instances.json: annotations[1] (id 1): an annotation with the id 1 stands above already",
+    ),
+    (
+        {"names.json": '{"1": "cat", "01": "dog"}'},
+        "yolo . --classes names.json",
+        "names.json: the class number 1 stands twice",
     ),
     (
         {"refs.json": pickle.dumps([{}])},

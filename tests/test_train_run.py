@@ -22,7 +22,7 @@ from coordspec.train.checkpoints import checkpoints, publish
 from coordspec.train.finite import NonFiniteError
 from coordspec.train.metrics import METRICS, meaning
 from coordspec.train.stage1 import Stage1
-from training_runs import checked, inputs, merged, metrics, processor, ran, settings, weights
+from training_runs import checked, inputs, job, merged, metrics, processor, ran, settings, start, weights, written
 
 VAL = {"data": {"val": [str(inputs() / "shapes/val.jsonl")]}}
 LORA = {"lora": {"enabled": True, "r": 2, "lora_dropout": 0.3}, "model": {"head": "coord_rows"}}
@@ -275,3 +275,19 @@ def test_publishing_replaces_a_whole_folder(tmp_path: Path) -> None:
     assert publish(tmp_path / ".writing-checkpoint-2") == tmp_path / "checkpoint-2"
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-2"]
     assert (tmp_path / "checkpoint-2/model.safetensors").read_text() == ".writing-checkpoint-2"
+
+
+@pytest.mark.nightly
+def test_killed_processes_go_on_together(tmp_path: Path) -> None:
+    changes = {"max_steps": 4, "save_steps": 2, "gradient_accumulation_steps": 1}
+    whole, killed = (written(tmp_path / name, settings(tmp_path / name / "run", LORA, **changes)) for name in "ab")
+    jobs = [
+        job(whole, ranks=2),
+        job(killed, ranks=2, die=("behind the step", 3)),
+        job(killed, ranks=2, resume=True),
+    ]
+    results = start(tmp_path, jobs)
+    assert [[rank[:2] for rank in ranks] for ranks in results] == [[[0, 0]] * 2, [[0, 9]] * 2, [[0, 0]] * 2], results
+    assert metrics(tmp_path / "b/run") == metrics(tmp_path / "a/run")
+    final, expected = weights(tmp_path / "b/run/final"), weights(tmp_path / "a/run/final")
+    assert [name for name in expected if not torch.equal(final[name], expected[name])] == []

@@ -132,10 +132,8 @@ def label_studio_command(
     if sources.count(STDIN) > 1:
         raise click.UsageError("only one of --data and --predictions can be standard input")
     _refuse_inputs(out, sources, overwrite=overwrite)
-    if config is not None:
-        if config == STDOUT or Path(config).absolute() == Path(out).absolute():
-            raise click.UsageError("--labeling-config needs a file of its own")
-        refuse_output(Path(config), overwrite=overwrite, sources=sources)
+    if config is not None and (config == STDOUT or Path(config).absolute() == Path(out).absolute()):
+        raise click.UsageError("--labeling-config needs a file of its own")
     counts = LabelStudioCounts()
     samples = _samples(data, preds, counts, max_line_bytes)
     with open_output(out, overwrite=overwrite, source=STDIN) as stream:

@@ -89,6 +89,12 @@ class CoordTrainer(Trainer):
         step = self.state.best_global_step
         return None if step is None else checkpoint_path(self._run_dir, step)
 
+    def _init_training_state(self, max_steps: int, *args: Any, **kwargs: Any) -> tuple[int, int]:
+        found: tuple[int, int] = super()._init_training_state(max_steps, *args, **kwargs)
+        # intervals are those of the config, not of the checkpoint
+        self.state.compute_steps(self.args, max_steps)  # type: ignore[no-untyped-call]
+        return found
+
     # ---------------------------------------------------------------- batches and loss
 
     def get_train_dataloader(self) -> DataLoader[Any]:
