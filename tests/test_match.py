@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.optimize import linear_sum_assignment
 
 from coordspec.coords import BINS
 from coordspec.match import match_objects, pairwise_iou
@@ -141,8 +140,6 @@ def test_the_first_of_equal_predictions_is_matched() -> None:
 def test_the_first_of_equal_predictions_is_matched_where_scipy_takes_another() -> None:
     twice, third = box(2, 0, 12, 10), box(0, 0, 10, 10)
     gt = [box(0, 0, 10, 12), third]
-    rows, columns = linear_sum_assignment(1 - pairwise_iou([twice, twice, third], gt))
-    assert list(zip(rows, columns, strict=True)) == [(1, 0), (2, 1)]
     assert match_objects([twice, twice, third], gt) == (((0, 0), (2, 1)), (1,), ())
     assert match_objects(gt, [twice, twice, third]) == (((0, 0), (1, 2)), (), (1,))
 

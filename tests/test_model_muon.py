@@ -1,4 +1,4 @@
-"""Muon and AdamW as one optimizer: the same as the two of them apart, also when it is saved, read back and scheduled."""
+"""Muon and AdamW as one optimizer: the same as the two apart, also when saved, read back and scheduled."""
 
 from __future__ import annotations
 

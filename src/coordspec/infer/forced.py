@@ -16,11 +16,11 @@ from coordspec.errors import Place
 from coordspec.infer.checkpoint import Checkpoint
 from coordspec.losses.fused import CoordScores, HeadLoss, head_loss
 from coordspec.losses.rows import CeRows, CoordRows, Supervised, ids_of, supervised_rows
-from coordspec.losses.spec import CoordSpec
 from coordspec.model.checkpoint import head_weight
 from coordspec.train.collate import collate
 from coordspec.train.dataset import Samples
 from coordspec.train.forward import hidden_states
+from coordspec.train.stage1 import coord_spec
 
 BASE: Final = "loss/base_ce"
 MASS: Final = "coord/vocab_mass"
@@ -71,19 +71,6 @@ def forced(checkpoint: Checkpoint, samples: Samples, loss: CoordSoftCeW1, batch_
         length = batch.ids_BT.shape[1]
         for row, span in enumerate(batch.spans):
             yield _of_row(row, length, span.place, rows, found)
-
-
-def coord_spec(section: CoordSoftCeW1) -> CoordSpec:
-    """The settings of a config as the losses take them."""
-    return CoordSpec(
-        soft_ce_weight=section.soft_ce_weight,
-        w1_weight=section.w1_weight,
-        ce_weight=section.ce_weight,
-        gate_weight=section.gate_weight,
-        temperature=section.temperature,
-        sigma=section.target_sigma,
-        truncate=section.target_truncate,
-    )
 
 
 def _of_row(row: int, length: int, place: Place, rows: Supervised, found: HeadLoss) -> Forced:

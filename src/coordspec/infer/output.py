@@ -5,11 +5,11 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Final
 
 from coordspec.errors import ContractError, InputError
 from coordspec.jsonl.inputs import STDIN
@@ -18,6 +18,7 @@ from coordspec.jsonl.write import refuse_output
 from coordspec.predictions.files import read_prediction
 from coordspec.predictions.record import Prediction
 from coordspec.predictions.run import Run, read_run, run_path, write_run
+from coordspec.train.run_dir import changes
 
 _COMPRESSED: Final = (".gz", ".zst")
 _BLOCK_BYTES: Final = 1 << 16
@@ -90,21 +91,12 @@ def _saved_run(out: Path) -> Run | None:
 
 def _refuse_other(out: Path, saved: Run, run: Run) -> None:
     was, now = ({"seed": item.seed, **item.settings} for item in (saved, run))
-    found = [f"{name} was {json.dumps(old)} and is {json.dumps(new)}" for name, old, new in _changes(was, now)]
+    found = [f"{name} was {json.dumps(old)} and is {json.dumps(new)}" for name, old, new in changes(was, now)]
     if found:
         raise InputError(
             str(out),
             f"is of another run: {'; '.join(found)}; name another output, or pass --overwrite to start over",
         )
-
-
-def _changes(was: Any, now: Any, at: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """The values in which two JSON values differ, with their dotted paths."""
-    if isinstance(was, Mapping) and isinstance(now, Mapping):
-        for name in {**was, **now}:
-            yield from _changes(was.get(name), now.get(name), f"{at}.{name}" if at else str(name))
-    elif was != now:
-        yield at, was, now
 
 
 @contextmanager

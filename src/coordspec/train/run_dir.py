@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -102,7 +102,7 @@ def refuse_other_run(checkpoint: Path, now: Mapping[str, Any], preprocess: Finge
     found = [
         f"{name} was {json.dumps(old)} and is {json.dumps(new)}"
         for section in ("config", "contracts", "data", "world_size", "steps")
-        for name, old, new in _changed(saved.get(section), now[section], "" if section == "config" else section)
+        for name, old, new in changes(saved.get(section), now[section], "" if section == "config" else section)
         if name not in _MAY_CHANGE
     ]
     found += differences(read_fingerprint(checkpoint), preprocess)
@@ -124,15 +124,13 @@ def _file_sha256(path: str) -> str:
         raise InputError(path, error.strerror or str(error)) from error
 
 
-def _changed(old: Any, new: Any, at: str) -> list[tuple[str, Any, Any]]:
-    """Leaves in which two JSON values differ, with their dotted paths."""
+def changes(old: Any, new: Any, at: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """The values in which two JSON values differ, with their dotted paths."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
-        return [
-            change
-            for key in {**old, **new}
-            for change in _changed(old.get(key), new.get(key), f"{at}.{key}" if at else str(key))
-        ]
-    return [] if old == new else [(at, old, new)]
+        for key in {**old, **new}:
+            yield from changes(old.get(key), new.get(key), f"{at}.{key}" if at else str(key))
+    elif old != new:
+        yield at, old, new
 
 
 def _read(path: Path) -> dict[str, Any]:

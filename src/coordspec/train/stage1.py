@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import torch
 
+from coordspec.config.custom import CoordSoftCeW1
 from coordspec.config.model import Config
 from coordspec.coords import CoordVocab
 from coordspec.errors import CoordspecError
@@ -33,7 +34,7 @@ class Stage1:
     def __init__(self, config: Config, model: VisionLanguageModel, vocab: CoordVocab, guard: BatchGuard) -> None:
         enabled = config.custom.coord_tokens.enabled
         self._vocab = vocab if enabled else None
-        self._spec = coord_spec(config) if enabled else None
+        self._spec = coord_spec(config.custom.coord_soft_ce_w1) if enabled else None
         self._coord_ids = torch.tensor(vocab.ids if enabled else (), dtype=torch.int64)
         self._trained_head = config.model.head
         self._model = model
@@ -111,9 +112,8 @@ class Stage1:
         """There is nothing to go on from."""
 
 
-def coord_spec(config: Config) -> CoordSpec:
+def coord_spec(section: CoordSoftCeW1) -> CoordSpec:
     """The section ``custom.coord_soft_ce_w1`` as the losses take it."""
-    section = config.custom.coord_soft_ce_w1
     return CoordSpec(
         soft_ce_weight=section.soft_ce_weight,
         w1_weight=section.w1_weight,
