@@ -71,7 +71,7 @@ def test_an_unknown_name_is_no_part() -> None:
         (Freeze(head="frozen"), {Part.VISION, Part.PROJECTOR, Part.LANGUAGE}),
         (Freeze(vision=True, projector=True, language=True, head="coord_rows"), {Part.TOKENS}),
     ],
-    ids=str,
+    ids=["nothing", "vision", "projector", "language", "head", "all but coord rows"],
 )
 def test_what_is_frozen_stays(freeze: Freeze, trained: set[Part]) -> None:
     one = model(tied=False)
