@@ -83,7 +83,7 @@ def test_nothing_comes_from_the_generation_config_of_a_checkpoint(monkeypatch: p
             [TemperatureLogitsWarper(1.5), TopKLogitsWarper(9), TopPLogitsWarper(0.8)],
         ),
     ],
-    ids=str,
+    ids=["temperature", "top_k", "top_p", "all"],
 )
 def test_filters_are_those_of_transformers(decoding: dict[str, Any], processors: list[Any]) -> None:
     scores = torch.randn(6, 40, generator=torch.Generator().manual_seed(0)) * 3

@@ -115,7 +115,7 @@ def test_coord_rows_have_their_rate_under_lora() -> None:
         (Freeze(projector=True, head="frozen"), {Part.VISION, Part.LANGUAGE}),
         (Freeze(language=True, head="frozen"), {Part.VISION, Part.PROJECTOR}),
     ],
-    ids=str,
+    ids=["head", "head and vision", "head and projector", "head and language"],
 )
 def test_frozen_parts_get_no_adapters(freeze: Freeze, parts: set[Part]) -> None:
     spec = LoraSpec(2, 4.0, 0.0, ("qkv", "linear_fc1", "q_proj"))
