@@ -13,6 +13,9 @@ import pytest
 
 from coordspec_cli.main import run
 
+# One thread for each test process: pytest-xdist has a process on every core already, and threads that wait spin.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 class Done(NamedTuple):
     """What a command left behind."""
