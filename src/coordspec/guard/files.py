@@ -46,6 +46,8 @@ def _tokenizer(text: str, file: Path) -> Tokenizer:
     try:
         return Tokenizer.from_str(text)
     except Exception as error:
+        if type(error) is not Exception:  # tokenizers raises bare ones, and nothing else is expected
+            raise
         raise InputError(str(file), f"is no tokenizer of the tokenizers library: {error}") from error
 
 
