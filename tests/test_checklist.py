@@ -31,12 +31,12 @@ from coordspec.losses.soft_target import soft_target
 from coordspec.model.checkpoint import head_weight
 from coordspec.model.tiny import write_tiny_model
 from coordspec.rollout import parse_rollout
+from coordspec.run_files import PROVENANCE
 from coordspec.shapes.dataset import DatasetSpec, write_dataset
 from coordspec.shapes.scene import SceneSpec
 from coordspec.train.dataset import Samples
 from coordspec.train.encode import Encoder
 from coordspec.train.generation import Answer, Ended
-from coordspec.train.run_dir import PROVENANCE
 
 RECORDS = 5
 ANYTHING = Limits(parse_rate=0, ended=0, unimodal=0, undercoverage=1, coord_mass=0)

@@ -19,10 +19,10 @@ from PIL import Image
 
 import rollouts
 from conftest import Done
+from coordspec.pages import thumbnail as thumbnails
+from coordspec.pages.html import html_page, json_in_script
+from coordspec.pages.thumbnail import Picture
 from coordspec.record import CoordForm, DetObject, Record
-from coordspec.view import thumbnail as thumbnails
-from coordspec.view.page import html_page, json_in_script
-from coordspec.view.sample import Picture
 from mask_samples import (
     CAT,
     DOG,
@@ -477,7 +477,7 @@ def test_a_large_image_becomes_a_small_one(tmp_path: Path) -> None:
     assert found.note is None
     assert max(image.size) <= 1024
     assert image.width == 2 * image.height
-    assert len(found.uri or "") <= 4 * thumbnails.MAX_BYTES / 3 + 50
+    assert len(found.uri or "") <= 4 * thumbnails.LARGE.max_bytes / 3 + 50
 
 
 def test_an_image_is_turned_upright_and_loses_its_metadata(tmp_path: Path) -> None:

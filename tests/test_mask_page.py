@@ -13,11 +13,11 @@ from playwright.sync_api import Browser, Page
 
 from browser import DESKTOP, PHONE, Opened, browser, opened, scrolls_sideways
 from coordspec.errors import Place
+from coordspec.pages.thumbnail import Picture
 from coordspec.record import DetObject, Record
 from coordspec.target import Dump, build_target
 from coordspec.target.objects import ground_truth_objects
 from coordspec.view import Source, make_sample, mask_page
-from coordspec.view.sample import Picture
 from mask_samples import CAT, DOG, END, NAME, RECORD, ROLLOUT, entry, near, write_images
 from qwen_tokenizer import ids_of, table
 

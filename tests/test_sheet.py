@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from coordspec.infer.sheet import _EDGE, _PAPER, _RIGHT, _TRUTH, _WRONG, Judged, Layout, draw_sheet, f1, judge
+from coordspec.evaluate.judge import Judged, f1, judge
+from coordspec.infer.sheet import _EDGE, _PAPER, _RIGHT, _TRUTH, _WRONG, Layout, draw_sheet
 from coordspec.predictions.record import PredictedObject, Prediction
 from coordspec.record import DetObject, Record
 

@@ -17,8 +17,9 @@ from transformers import Qwen3VLForConditionalGeneration, Qwen3VLModel
 
 import training_runs
 from coordspec.errors import InputError
+from coordspec.run_files import checkpoints
 from coordspec.train import network, run
-from coordspec.train.checkpoints import checkpoints, publish
+from coordspec.train.checkpoints import publish
 from coordspec.train.finite import NonFiniteError
 from coordspec.train.metrics import METRICS, meaning
 from coordspec.train.stage1 import Stage1

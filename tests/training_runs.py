@@ -23,9 +23,9 @@ from coordspec.config.check import check_config
 from coordspec.config.model import Config
 from coordspec.config.show import show_yaml
 from coordspec.model.checkpoint import save_checkpoint
+from coordspec.run_files import read_metrics
 from coordspec.shapes.dataset import DatasetSpec, write_dataset
 from coordspec.shapes.scene import SceneSpec
-from coordspec.train.logs import read_metrics
 from coordspec.train.run import Listener, RunResult, train
 from model_samples import model, processor
 

@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, str] = {
     "checklist": "Check a trained checkpoint: parse rate, losses, distributions at coordinates.",
     "sheet": "Draw predictions and their ground truth into one picture.",
     "eval": "Compare predictions with their ground truth: AP, F1, parse rates, calibration.",
+    "report": "Make one page to look at: a data file, predictions with their data, or a training run.",
     "shapes": "Draw the embedded data set: scenes of coloured shapes with their annotations.",
     "train": "Train as a config says, from contract files to checkpoints.",
     "tiny-model": "Make the embedded default: a Qwen3-VL of about 2 M parameters, untrained.",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from coordspec.errors import InputError
+from coordspec.evaluate.options import IOU
 from coordspec.evaluate.packages import MissingPackageError
 from coordspec.findings.visible import plural
 from coordspec.jsonl.write import refuse_output, write_whole
@@ -17,7 +18,7 @@ from coordspec.predictions.files import read_predictions
 from coordspec_cli.options import max_line_bytes_option
 
 if TYPE_CHECKING:
-    from coordspec.infer.sheet import Judged
+    from coordspec.evaluate.judge import Judged
 
 _MOST: Final = 400
 
@@ -91,7 +92,7 @@ def command(
 def _judged(preds: str, data: str, max_line_bytes: int) -> list[Judged]:
     try:
         from coordspec.evaluate.join import join, read_records  # noqa: PLC0415 (numpy and scipy are of an extra)
-        from coordspec.infer.sheet import judge  # noqa: PLC0415
+        from coordspec.evaluate.judge import judge  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise MissingPackageError(error.name) from error
     file = read_predictions(preds, max_line_bytes)
@@ -108,7 +109,8 @@ def _draw(
     judged: Sequence[Judged], name: str, image_root: Path | None, count: int, layout: tuple[int, int, Path | None]
 ) -> bytes:
     """The PNG file."""
-    from coordspec.infer.sheet import IOU, Layout, draw_sheet, f1  # noqa: PLC0415 (numpy and scipy are of an extra)
+    from coordspec.evaluate.judge import f1  # noqa: PLC0415 (numpy and scipy are of an extra)
+    from coordspec.infer.sheet import Layout, draw_sheet  # noqa: PLC0415
 
     score = f1(judged)
     shown = "" if score is None else f", F1 {score:.3f} at IoU {IOU}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 _SHOWN = (
     *("loss", "loss/base_ce", "coord/expected_bin_error", "learning_rate", "speed/tokens_per_s"),
+    *("channel_a/ce", "channel_a/geo", "channel_b/ce", "channel_b/geo_matched", "channel_b/geo_fn"),
+    *("rollout/recall", "rollout/precision", "rollout/mean_matched_iou", "rollout/truncation_rate"),
     *("eval/loss", "eval/coord/expected_bin_error", "eval/parse_rate", "eval/f1", "eval/f1@0.5"),
 )
 """Metrics that the terminal shows; metrics.jsonl has all of them."""
@@ -29,7 +32,13 @@ _SHOWN = (
 @click.command("train", epilog="What is logged is explained in docs/training/METRICS_LOSSES.md.")
 @click.argument("file", metavar="CONFIG")
 @click.option("--resume", is_flag=True, help="Go on from the newest checkpoint in training.output_dir.")
-def command(*, file: str, resume: bool) -> int:
+@click.option(
+    "--dump-targets",
+    metavar="DIR",
+    type=click.Path(file_okay=False),
+    help="Stage-2: write what every step trains on into DIR, for coordspec mask and coordspec guard.",
+)
+def command(*, file: str, resume: bool, dump_targets: str | None) -> int:
     """Train as CONFIG says. It alone decides; there are no other settings.
 
     CONFIG is checked in full first, then the data, and nothing is written before both are sound. On several GPUs or
@@ -47,7 +56,9 @@ def command(*, file: str, resume: bool) -> int:
 
     with _listener(checked.config.logging.console and rank() == FIRST) as listener:
         try:
-            result = train(checked.config, show_yaml(checked.config, checked.resolved), listener, resume=resume)
+            resolved = show_yaml(checked.config, checked.resolved)
+            dump = None if dump_targets is None else Path(dump_targets)
+            result = train(checked.config, resolved, listener, resume=resume, dump_targets=dump)
         except ContractError as error:
             write_issues(error.issues, sys.stderr)
             return EXIT_FINDINGS

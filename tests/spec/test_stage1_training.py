@@ -25,11 +25,12 @@ from coordspec.model.lora import merge_saved_adapter
 from coordspec.predictions.record import PredictedObject, Prediction
 from coordspec.record import render_payload
 from coordspec.rollout.parse import parse_rollout
+from coordspec.run_files import checkpoints
 from coordspec.spec.binding import harness, scenario
 from coordspec.tokenizer import END_OF_TURN
 from coordspec.train import evaluation, run, trainer
 from coordspec.train.batch_guard import BatchGuard
-from coordspec.train.checkpoints import checkpoints, rotate
+from coordspec.train.checkpoints import rotate
 from coordspec.train.data import prepare_data
 from coordspec.train.finite import NonFiniteError
 from coordspec.train.generation import Answer, Ended

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from coordspec.evaluate.categories import Categories
+
+IOU: Final = 0.5
+"""Where one threshold is enough, a prediction of the same category that overlaps by as much counts as right."""
 
 
 @dataclass(frozen=True, slots=True)

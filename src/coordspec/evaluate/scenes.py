@@ -126,7 +126,7 @@ def make_scenes(records: Sequence[Record], predictions: Sequence[Sequence[Locate
 
 def _side(listed: Sequence[Sequence[Located]], sizes: Sequence[tuple[int, int]], index: Mapping[str, int]) -> Side:
     objects = tuple(DetObject(item.desc, item.bbox_2d, item.poly) for found in listed for item in found)
-    boxed = tuple(_boxed(item) for item in objects)
+    boxed = tuple(as_box(item) for item in objects)
     counts_I = np.array([len(found) for found in listed], dtype=np.intp)
     image_N = np.repeat(np.arange(len(listed), dtype=np.intp), counts_I)
     sizes_I2 = np.array(sizes, dtype=np.int64).reshape(-1, 2)
@@ -141,9 +141,10 @@ def _side(listed: Sequence[Sequence[Located]], sizes: Sequence[tuple[int, int]],
     )
 
 
-def _boxed(item: DetObject) -> DetObject:
+def as_box(item: Located) -> DetObject:
+    """The object with its enclosing box as its geometry."""
     if item.bbox_2d is not None:
-        return item
+        return DetObject(item.desc, item.bbox_2d)
     if item.poly is None:
         raise ValueError(f"the object {item.desc!r} has no geometry")
     return DetObject(item.desc, enclosing_box(item.poly))

@@ -19,10 +19,10 @@ from coordspec.infer.checks import ForcedChecks, Item, OutputChecks
 from coordspec.infer.forced import forced
 from coordspec.infer.limits import Limits
 from coordspec.rollout import parse_rollout
+from coordspec.run_files import PROVENANCE
 from coordspec.train.dataset import Samples
 from coordspec.train.encode import Encoder
 from coordspec.train.generation import Ended, Generator
-from coordspec.train.run_dir import PROVENANCE
 
 Note = Callable[[str, int, int], None]
 """Hears what is being done, how many records of it are done, and how many there are."""

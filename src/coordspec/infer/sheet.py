@@ -14,17 +14,12 @@ from PIL import Image, ImageDraw, ImageFont
 from coordspec.config.inputs import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
 from coordspec.coords import pixel_from_bin
 from coordspec.errors import InputError
-from coordspec.evaluate.categories import Categories
-from coordspec.evaluate.f1 import match
-from coordspec.evaluate.overlaps import overlaps, same_category
-from coordspec.evaluate.scenes import Geometry, make_scenes
+from coordspec.evaluate.judge import Judged
+from coordspec.evaluate.options import IOU
 from coordspec.findings.visible import plural, visible
-from coordspec.predictions.record import PredictedObject, Prediction
-from coordspec.record import DetObject, Record
+from coordspec.predictions.record import PredictedObject
+from coordspec.record import DetObject
 from coordspec.train.images import ImageLimits, open_images, root_of
-
-IOU: Final = 0.5
-"""A prediction of the same category that overlaps by as much counts as right."""
 
 _LIMITS: Final = ImageLimits(MAX_IMAGE_PIXELS, MAX_IMAGE_BYTES)
 _Colour: TypeAlias = tuple[int, int, int]
@@ -61,41 +56,6 @@ class Layout:
     columns: int = 4
     cell: int = 240
     font: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """A record and its prediction; ``right[i]`` says that prediction i is, ``found[j]`` that object j was found."""
-
-    record: Record
-    prediction: Prediction | None
-    right: tuple[bool, ...]
-    found: tuple[bool, ...]
-
-
-def judge(records: Sequence[Record], predictions: Sequence[Prediction | None]) -> list[Judged]:
-    """Match the predictions of each record with its objects, one to one, within categories, at ``IOU``.
-
-    Raises:
-        InputError: an image is too large to evaluate.
-    """
-    objects = [() if item is None else item.objects for item in predictions]
-    scenes = make_scenes(records, objects, Categories())
-    pairs = match(same_category(scenes, overlaps(scenes, Geometry.BOXES, IOU)), [IOU]).at[0]
-    found_N, right_N = np.zeros(len(scenes.truth), bool), np.zeros(len(scenes.predicted), bool)
-    found_N[pairs.truth_P], right_N[pairs.predicted_P] = True, True
-    found = np.split(found_N, scenes.truth.starts_I[1:-1])
-    right = np.split(right_N, scenes.predicted.starts_I[1:-1])
-    return [
-        Judged(record, prediction, tuple(right[i].tolist()), tuple(found[i].tolist()))
-        for i, (record, prediction) in enumerate(zip(records, predictions, strict=True))
-    ]
-
-
-def f1(judged: Sequence[Judged]) -> float | None:
-    """F1 over all of them, None where there is neither an object nor a prediction."""
-    both = sum(len(item.right) + len(item.found) for item in judged)
-    return sum(sum(item.right) + sum(item.found) for item in judged) / both if both else None
 
 
 def draw_sheet(judged: Sequence[Judged], image_root: Path | None, layout: Layout, title: str) -> Image.Image:

@@ -32,17 +32,18 @@ class BatchGuard:
         self._image_token = image_token
         self._merged = merge_size**2
 
-    def check(self, batch: Batch) -> None:
-        """
+    def check(self, batch: Batch, *, labelled: bool = True) -> None:
+        """Without ``labelled`` a batch may do without any label, as where a rollout's every token is masked.
+
         Raises:
             ContractError: the batch, which has to be in main memory, breaks a rule. Of every rule that is broken there
                 is one finding, on the first token or sample that breaks it, with the file and line of its record.
         """
-        issues = list(self._issues(batch))
+        issues = list(self._issues(batch, labelled=labelled))
         if issues:
             raise ContractError(issues)
 
-    def _issues(self, batch: Batch) -> Iterator[Issue]:
+    def _issues(self, batch: Batch, *, labelled: bool) -> Iterator[Issue]:
         ids_BT: _Ints = batch.ids_BT.numpy()
         labels_BT: _Ints = batch.labels_BT.numpy()
         labelled_BT = labels_BT != IGNORE_INDEX
@@ -52,13 +53,13 @@ class BatchGuard:
                 span, index, at = _first(batch, (tokens_BT < 0) | (tokens_BT >= size))
                 yield _issue("id-outside-vocabulary", span, index=index, what=what, value=int(tokens_BT[at]), size=size)
                 return
+        if labelled and not labelled_BT.any():
+            yield _issue("nothing-supervised", batch.spans[0])
         yield from self._check_labels(batch, ids_BT, labels_BT, labelled_BT)
         yield from self._check_images(batch, ids_BT)
         yield from _check_positions(batch)
 
     def _check_labels(self, batch: Batch, ids_BT: _Ints, labels_BT: _Ints, labelled_BT: _Mask) -> Iterator[Issue]:
-        if not labelled_BT.any():
-            yield _issue("nothing-supervised", batch.spans[0])
         answers_BT = np.zeros_like(labelled_BT)
         for span in batch.spans:
             answers_BT[span.row, max(span.answer, span.start + 1) : span.end] = True

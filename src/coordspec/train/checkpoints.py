@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from pathlib import Path
 from typing import Final
 
-PREFIX: Final = "checkpoint-"
+from coordspec.run_files import CHECKPOINT, checkpoints
+
 STAGING: Final = ".writing-"
 """What the name of a folder starts with while it is written. Nothing ever reads one."""
 REPLACED: Final = ".replaced-"
@@ -19,7 +19,7 @@ DELETING: Final = ".deleting-"
 
 def checkpoint_path(run_dir: Path, step: int) -> Path:
     """The folder of the checkpoint behind a step."""
-    return run_dir / f"{PREFIX}{step}"
+    return run_dir / f"{CHECKPOINT}{step}"
 
 
 def staging_path(run_dir: Path, name: str) -> Path:
@@ -64,17 +64,6 @@ def tidy(run_dir: Path) -> None:
             _delete(path)
         else:
             path.rename(final)
-
-
-def checkpoints(run_dir: Path) -> list[Path]:
-    """The whole checkpoints of a run, oldest first."""
-    found = [path for path in run_dir.glob(f"{PREFIX}*") if re.fullmatch(rf"{PREFIX}\d+", path.name)]
-    return sorted(found, key=step_of)
-
-
-def step_of(checkpoint: Path) -> int:
-    """The optimizer steps behind a checkpoint, from its name."""
-    return int(checkpoint.name.removeprefix(PREFIX))
 
 
 def rotate(run_dir: Path, limit: int | None, best: Path | None) -> None:

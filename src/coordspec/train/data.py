@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from coordspec.config.model import Config
 from coordspec.config.training import Training
@@ -43,8 +43,8 @@ class RunData:
             return training.max_steps
         return -(-self.stream.rows_until(training.num_train_epochs) // rows_of_step(config))
 
-    def loader(self, config: Config, steps: int) -> DataLoader[Any]:
-        """The batches of this rank for all steps of the run, one behind the other."""
+    def loader(self, config: Config, steps: int, batches: Dataset[Any]) -> DataLoader[Any]:
+        """The batches of this rank for all steps of the run, one behind the other; each is made of its rows."""
         training = config.training
         rows = RankBatches(
             self.stream,
@@ -53,7 +53,7 @@ class RunData:
             world=world(),
             batches=steps * training.gradient_accumulation_steps,
         )
-        return load_batches(Batches(self.train, self.pad_id), rows, training)
+        return load_batches(batches, rows, training)
 
     def val_loader(self, config: Config) -> DataLoader[Any]:
         """The batches of this rank's share of the validation samples; every sample is in the share of one rank."""
@@ -63,7 +63,7 @@ class RunData:
         return load_batches(Batches(self.val, self.pad_id), rows[rank() :: world()], config.training)
 
 
-def load_batches(batches: Batches, rows: Iterable[list[list[list[int]]]], training: Training) -> DataLoader[Any]:
+def load_batches(batches: Dataset[Any], rows: Iterable[list[list[list[int]]]], training: Training) -> DataLoader[Any]:
     """A loader of batches by their rows, each as a list of one key of the data set.
 
     It draws nothing from PyTorch's global generator, so that loading never changes what dropout does.

@@ -99,14 +99,23 @@ class Encoder:
         """
         target = self._answer(record)
         tokens = self._fitting(record, target)
-        try:
-            prompt = self.prompter.encode(images)
-        except ValueError as error:
-            raise _unusable(record, str(error)) from error
+        prompt = self.prompt(record, images)
         if len(prompt.ids_T) + len(target.ids) != tokens:
             found, expected = len(prompt.ids_T), tokens - len(target.ids)
             raise _unusable(record, f"the image processor makes {found} prompt tokens and not {expected}, as it says")
         return self.join(prompt, target, record.place)
+
+    def prompt(self, record: Record, images: Sequence[Image.Image]) -> Prompt:
+        """The prompt about the images of a record.
+
+        Raises:
+            ContractError: the image processor does not take them.
+            InputError: as ``sample``.
+        """
+        try:
+            return self.prompter.encode(images)
+        except ValueError as error:
+            raise _unusable(record, str(error)) from error
 
     def join(self, prompt: Prompt, target: Target, place: Place) -> Sample:
         """Prompt and answer as one sample."""

@@ -71,6 +71,22 @@ def read_fingerprint(checkpoint: Path) -> Fingerprint:
     return loaded
 
 
+def refuse_other_preprocessing(checkpoint: Path, now: Fingerprint) -> None:
+    """Compare what a model would be shown with what it was trained on. A folder that does not say is taken as it is.
+
+    Raises:
+        InputError: they differ; everything that does is named.
+    """
+    path = checkpoint / FILE
+    found = differences(read_fingerprint(checkpoint), now) if path.exists() else []
+    if found:
+        raise InputError(
+            str(path),
+            f"the model was trained with another template: {'; '.join(found)}; its rollouts would be bad. Write what "
+            "it was trained with, or delete this file if the change is meant",
+        )
+
+
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 

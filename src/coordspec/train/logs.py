@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from coordspec.config.results import Logging
+from coordspec.run_files import METRICS, read_metrics
 from coordspec.train.metrics import meaning
 
-JSONL: Final = "metrics.jsonl"
 TENSORBOARD: Final = "tensorboard"
 
 
@@ -23,7 +23,7 @@ class Logs:
     ) -> None:
         """Lines of steps behind ``after_step``, which a killed run has left, are dropped: they will come again."""
         self._listen = listen
-        self._jsonl = run_dir / JSONL if logging.jsonl else None
+        self._jsonl = run_dir / METRICS if logging.jsonl else None
         if self._jsonl is not None:
             run_dir.mkdir(parents=True, exist_ok=True)
             _cut(self._jsonl, after_step)
@@ -52,15 +52,6 @@ class Logs:
         """Write what is still to be written."""
         if self._writer is not None:
             self._writer.close()
-
-
-def read_metrics(run_dir: Path) -> list[dict[str, float]]:
-    """The lines of ``metrics.jsonl``; half a line at its end, which a killed run leaves, is left out."""
-    path = run_dir / JSONL
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
 def _cut(path: Path, after_step: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
@@ -57,7 +57,14 @@ class Objective(Protocol):
     def counts(self) -> Sequence[str]: ...
 
     @property
-    def times(self) -> Counter[str]: ...
+    def times(self) -> defaultdict[str, float]: ...
+
+    def refresh(self, step: int) -> None:
+        """The weights may have changed since the last step; every rank calls this before it prepares one.
+
+        Raises:
+            CoordspecError: the run has to stop; on every rank alike.
+        """
 
     def prepare(self, loaded: Sequence[Any], step: int) -> list[Prepared]:
         """The batches of one optimizer step on this rank, from what the data loader gave; steps count from 0.
@@ -66,8 +73,10 @@ class Objective(Protocol):
             CoordspecError: the data is refused.
         """
 
-    def observe(self, counts: Mapping[str, float], step: int) -> None:
+    def observe(self, counts: Mapping[str, float], step: int) -> Mapping[str, float]:
         """Take notice of what a step counts, over all ranks and before its first forward.
+
+        Returns what else is to be counted of the step, the same on every rank.
 
         Raises:
             CoordspecError: the run has to stop; on every rank alike.

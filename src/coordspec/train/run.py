@@ -11,22 +11,20 @@ import torch
 from transformers import TrainingArguments, set_seed
 
 from coordspec.config.model import Config
-from coordspec.errors import InputError
 from coordspec.model.checkpoint import Processor, load_processor
+from coordspec.run_files import FINAL, step_of
 from coordspec.train.arguments import training_arguments
-from coordspec.train.checkpoints import open_staging, publish, step_of, tidy
+from coordspec.train.checkpoints import open_staging, publish, tidy
 from coordspec.train.data import RunData, prepare_data, rows_of_step
 from coordspec.train.evaluation import Detection, mean_loss
-from coordspec.train.fingerprint import Fingerprint, fingerprint
+from coordspec.train.fingerprint import Fingerprint, fingerprint, refuse_other_preprocessing
 from coordspec.train.logs import Logs
-from coordspec.train.network import Network, batch_guard
+from coordspec.train.network import Network
 from coordspec.train.ranks import FIRST, agree, leave, rank, wait, world
 from coordspec.train.run_dir import latest, provenance, refuse_other_run, write_origin
-from coordspec.train.stage1 import Stage1
 from coordspec.train.trainer import CoordTrainer, Evaluated, Hooks
+from coordspec.train.variant import Variant, make_variant, stage1
 
-FINAL: Final = "final"
-"""Folder of a run with the model as its last step left it: a checkpoint to load, without the optimizer's state."""
 RESOLVED: Final = "config.yaml"
 """The resolved config, in every checkpoint."""
 
@@ -66,6 +64,7 @@ class _Setup:
     data: RunData
     network: Network
     processor: Processor
+    variant: Variant
     origin: Mapping[str, Any]
     preprocess: Fingerprint
     checkpoint: Path | None
@@ -74,11 +73,14 @@ class _Setup:
 _SILENT: Final = Listener(note=lambda _: None, start=lambda *_: None, advance=lambda _: None, metrics=lambda *_: None)
 
 
-def train(config: Config, resolved: str, listener: Listener, *, resume: bool = False) -> RunResult:
+def train(
+    config: Config, resolved: str, listener: Listener, *, resume: bool = False, dump_targets: Path | None = None
+) -> RunResult:
     """Train as a config says.
 
     ``resolved`` is the text that is saved as the resolved config. With ``resume`` the run in ``training.output_dir``
-    goes on from its newest checkpoint, as if it had never stopped.
+    goes on from its newest checkpoint, as if it had never stopped. ``dump_targets`` is a folder for the targets of
+    Stage-2, None for none.
 
     Raises:
         ContractError: data is refused, before the first step where ``data.preflight`` is on; every finding is in it.
@@ -89,10 +91,9 @@ def train(config: Config, resolved: str, listener: Listener, *, resume: bool = F
     if rank() != FIRST:
         listener = _SILENT
     run_dir = Path(config.training.output_dir)
-    _require_stage1(config)
     args = training_arguments(config.training, evaluates=bool(config.data.val))  # lets the ranks meet
     with agree():
-        setup = _set_up(config, args, listener, resume=resume)
+        setup = _set_up(config, args, listener, dump_targets, resume=resume)
     if rank() == FIRST:
         tidy(run_dir)
     done = 0 if setup.checkpoint is None else step_of(setup.checkpoint)
@@ -103,8 +104,7 @@ def train(config: Config, resolved: str, listener: Listener, *, resume: bool = F
         write_origin(folder, setup.origin, setup.preprocess)
         (folder / RESOLVED).write_text(resolved, encoding="utf-8")
 
-    network, stream = setup.network, setup.data.stream
-    objective = Stage1(config, network.plain, setup.processor.coords, batch_guard(network.plain, setup.processor))
+    network, stream, variant = setup.network, setup.data.stream, setup.variant
     hooks = Hooks(
         save=save,
         load=network.load,
@@ -112,9 +112,10 @@ def train(config: Config, resolved: str, listener: Listener, *, resume: bool = F
         advance=listener.advance,
         optimizer=network.optimizer,
         epoch_of=lambda step: stream.epochs_at(step * rows_of_step(config)),
-        evaluate=_evaluation(config, setup, objective, args.device, listener) if config.data.val else None,
+        evaluate=_evaluation(config, setup, args.device, listener) if config.data.val else None,
     )
-    trainer = CoordTrainer(network.model, args, setup.data.loader(config, args.max_steps), objective, hooks)
+    loader = setup.data.loader(config, args.max_steps, variant.batches)
+    trainer = CoordTrainer(network.model, args, loader, variant.objective, hooks)
     listener.start(done, args.max_steps)
     trainer.train(resume_from_checkpoint=None if setup.checkpoint is None else str(setup.checkpoint))
     if rank() == FIRST:
@@ -128,13 +129,9 @@ def train(config: Config, resolved: str, listener: Listener, *, resume: bool = F
     return RunResult(args.max_steps, run_dir / FINAL, trainer.best, trainer.last_evaluation)
 
 
-def _require_stage1(config: Config) -> None:
-    variant = config.custom.trainer_variant
-    if variant != "stage1_sft":
-        raise InputError("custom.trainer_variant", f"{variant} cannot be trained by this version; stage1_sft can")
-
-
-def _set_up(config: Config, args: TrainingArguments, listener: Listener, *, resume: bool) -> _Setup:
+def _set_up(
+    config: Config, args: TrainingArguments, listener: Listener, dump_targets: Path | None, *, resume: bool
+) -> _Setup:
     """All that can be refused, cheapest first; sets ``args.max_steps``. Writes nothing.
 
     Raises:
@@ -147,18 +144,21 @@ def _set_up(config: Config, args: TrainingArguments, listener: Listener, *, resu
     args.max_steps = data.steps(config)
     origin = provenance(config, world(), args.max_steps) if rank() == FIRST else {}
     preprocess = fingerprint(processor, template)
+    if config.custom.trainer_variant != "stage1_sft":
+        refuse_other_preprocessing(Path(config.model.path), preprocess)
     if rank() == FIRST and checkpoint is not None:
         refuse_other_run(checkpoint, origin, preprocess)
     listener.note(f"loading {config.model.path}")
     set_seed(config.training.seed)
-    return _Setup(data, Network(config, processor), processor, origin, preprocess, checkpoint)
+    network = Network(config, processor)
+    variant = make_variant(config, network, processor, data, dump_targets, resume=resume)
+    return _Setup(data, network, processor, variant, origin, preprocess, checkpoint)
 
 
-def _evaluation(
-    config: Config, setup: _Setup, objective: Stage1, device: torch.device, listener: Listener
-) -> Callable[[], Evaluated]:
-    """What is measured on ``data.val``, by names that begin with ``eval/``."""
+def _evaluation(config: Config, setup: _Setup, device: torch.device, listener: Listener) -> Callable[[], Evaluated]:
+    """What is measured on ``data.val``, by names that begin with ``eval/``; the loss is that of Stage-1, for all."""
     model, best = setup.network.model, config.eval.metric_for_best
+    objective = stage1(config, setup.network, setup.processor)
     detection = Detection(config, model, setup.data.val) if config.eval.generate else None
 
     def evaluate() -> Evaluated:

@@ -13,12 +13,10 @@ from typing import Any, Final
 from coordspec.config.model import Config
 from coordspec.contracts import contract_bytes, contract_files
 from coordspec.errors import InputError
-from coordspec.train.checkpoints import checkpoints
+from coordspec.run_files import PROVENANCE, checkpoints, read_provenance
 from coordspec.train.fingerprint import FILE as PREPROCESS
 from coordspec.train.fingerprint import Fingerprint, differences, read_fingerprint
 
-PROVENANCE: Final = "run.json"
-"""What a checkpoint came from: config, contracts, packages, seeds, data."""
 _PACKAGES: Final = (
     "coordspec",
     "torch",
@@ -98,7 +96,7 @@ def refuse_other_run(checkpoint: Path, now: Mapping[str, Any], preprocess: Finge
     Raises:
         InputError: something that decides what later steps learn has changed; all of it is named.
     """
-    saved = _read(checkpoint / PROVENANCE)
+    saved = read_provenance(checkpoint)
     found = [
         f"{name} was {json.dumps(old)} and is {json.dumps(new)}"
         for section in ("config", "contracts", "data", "world_size", "steps")
@@ -131,13 +129,3 @@ def changes(old: Any, new: Any, at: str = "") -> Iterator[tuple[str, Any, Any]]:
             yield from changes(old.get(key), new.get(key), f"{at}.{key}" if at else str(key))
     elif old != new:
         yield at, old, new
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(str(path), f"cannot be read: {error}") from error
-    if not isinstance(value, dict):
-        raise InputError(str(path), "holds no JSON object")
-    return value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -39,7 +39,7 @@ class Stage1:
         self._trained_head = config.model.head
         self._model = model
         self._guard = guard
-        self.times: Counter[str] = Counter()
+        self.times: defaultdict[str, float] = defaultdict(float)
 
     @property
     def parts(self) -> Mapping[str, str]:
@@ -63,8 +63,12 @@ class Stage1:
         counts = (len(labels) - coords, coords, len(batch.spans), tokens)
         return Prepared(batch, torch.tensor(counts, dtype=torch.float64))
 
-    def observe(self, counts: Mapping[str, float], step: int) -> None:
-        """Nothing that a step counts stops Stage-1."""
+    def refresh(self, step: int) -> None:
+        """Nothing that is prepared depends on the weights."""
+
+    def observe(self, counts: Mapping[str, float], step: int) -> Mapping[str, float]:  # noqa: ARG002 (as agreed)
+        """Nothing that a step counts stops Stage-1, and nothing else is counted."""
+        return {}
 
     def loss(self, prepared: Prepared, counts_C: torch.Tensor) -> StepLoss:
         """The loss of one batch: its sums over the counts of the whole step."""

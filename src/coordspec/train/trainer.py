@@ -18,7 +18,8 @@ from torch import nn
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
-from coordspec.train.checkpoints import PREFIX, checkpoint_path, open_staging, publish, rotate, staging_path
+from coordspec.run_files import CHECKPOINT
+from coordspec.train.checkpoints import checkpoint_path, open_staging, publish, rotate, staging_path
 from coordspec.train.finite import StepLosses
 from coordspec.train.memory import peak_mib
 from coordspec.train.objective import LossModule, Objective, Prepared, StepLoss
@@ -82,6 +83,7 @@ class CoordTrainer(Trainer):
         self._parts: dict[str, torch.Tensor] = {}  # of the step that is running
         self._losses = StepLosses()
         self._began: float | None = None  # when the step that is running began
+        self._prepared = 0.0  # when its batches were ready
 
     @property
     def best(self) -> Path | None:
@@ -109,18 +111,21 @@ class CoordTrainer(Trainer):
         Raises:
             CoordspecError: the data of a rank is refused; every rank raises, so none waits for the others.
         """
+        step = self.state.global_step
+        self._began = self._began or time.perf_counter()
+        self._objective.refresh(step)
         waiting = time.perf_counter()
-        self._began = self._began or waiting
-        with agree():
+        with agree(), self.accelerator.autocast():
             loaded = [next(epoch_iterator) for _ in range(num_batches)]
             self._sums["time/data_s"] += time.perf_counter() - waiting
-            batches = self._objective.prepare(loaded, self.state.global_step)
+            batches = self._objective.prepare(loaded, step)
         counts_C = gather_sum(torch.stack([prepared.counts_C for prepared in batches]).sum(0).to(device))
         counts = dict(zip(self._objective.counts, counts_C.tolist(), strict=True))
-        self._objective.observe(counts, self.state.global_step)
+        self._count(self._objective.observe(counts, step))
         self._count(counts)
         self._count(self._objective.times)
         self._objective.times.clear()
+        self._prepared = time.perf_counter()
         return batches, counts_C
 
     def _prepare_inputs(self, inputs: Any) -> Prepared:  # type: ignore[override]  # no dict of tensors
@@ -153,7 +158,8 @@ class CoordTrainer(Trainer):
             NonFiniteError: a loss or the gradient is no number; on every rank.
         """
         norm = super()._get_grad_norm(model, grad_norm)  # type: ignore[no-untyped-call]
-        self._losses.require_finite(norm, self.state.global_step)
+        self._losses.require_finite(norm, self.state.global_step)  # waits for the device
+        self._sums["time/forward_backward_s"] += time.perf_counter() - self._prepared
         return norm
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:  # noqa: ARG002
@@ -224,7 +230,7 @@ class CoordTrainer(Trainer):
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:  # noqa: ARG002
         """Write a checkpoint beside its place and move it there when all ranks are done."""
-        name = f"{PREFIX}{self.state.global_step}"
+        name = f"{CHECKPOINT}{self.state.global_step}"
         first = self.args.should_save
         staging = open_staging(self._run_dir, name) if first else staging_path(self._run_dir, name)
         wait()

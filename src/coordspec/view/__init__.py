@@ -1,7 +1,8 @@
 """What a target looks like: samples to look at, as text, as JSON and as one page of HTML."""
 
+from coordspec.pages.thumbnail import Picture
 from coordspec.view.page import mask_page
-from coordspec.view.sample import Entry, Picture, Sample, Source, make_sample
+from coordspec.view.sample import Entry, Sample, Source, make_sample
 from coordspec.view.sources import Ask, Selection, read_sources
 from coordspec.view.text import sample_lines
 from coordspec.view.value import document

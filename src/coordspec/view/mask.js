@@ -1,9 +1,5 @@
-"use strict";
-
 // The data is what `coordspec mask --format json` prints, with `thumbnails` and `reasons` beside it. All text from it
 // becomes text nodes and attribute values, never markup.
-
-const DATA = JSON.parse(document.getElementById("data").textContent);
 
 const OWNERS = {
   matched: { glyph: "●", name: "matched", long: "predicted, and in the ground truth" },
@@ -27,39 +23,11 @@ const LAYERS = [
   ["fp", "false positive"],
   ["fn", "missed object"],
 ];
-const MAX_BIN = 999;
 const MANY_SHAPES = 40;
 const LEFT_OUT_CHARS = 2000;
-const SVG = "http://www.w3.org/2000/svg";
 
 let current = null;  // the sample that is shown, with all that was made for it
 let raw = false;  // coordinates as coord tokens instead of bins
-
-// ------------------------------------------------------------------------------------------------------------ elements
-
-function make(tag, attributes = {}, ...children) {
-  const element = document.createElement(tag);
-  fill(element, attributes, children);
-  return element;
-}
-
-function draw(tag, attributes = {}, ...children) {
-  const element = document.createElementNS(SVG, tag);
-  fill(element, attributes, children);
-  return element;
-}
-
-function fill(element, attributes, children) {
-  for (const [name, value] of Object.entries(attributes)) {
-    if (value === true) element.setAttribute(name, "");
-    else if (value !== false && value !== null && value !== undefined) element.setAttribute(name, value);
-  }
-  element.append(...children.filter((child) => child !== null && child !== undefined));
-}
-
-function plural(count, noun) {
-  return `${count} ${noun}${count === 1 ? "" : "s"}`;
-}
 
 // -------------------------------------------------------------------------------------------------------------- skeleton
 
@@ -369,22 +337,6 @@ function shapeNames(sample) {
   const names = [...sample.objects.map((_, g) => `g${g}`), ...sample.predictions.map((_, p) => `p${p}`)];
   const areas = new Map(names.map((name) => [name, areaOf(pointsOf(objectNamed(sample, name)))]));
   return names.sort((a, b) => areas.get(b) - areas.get(a));  // small ones last, so that they can be pointed at
-}
-
-function pointsOf(item) {
-  if (item.poly) return item.poly.reduce((points, k, i) => (i % 2 ? points : [...points, [k, item.poly[i + 1]]]), []);
-  const [x1, y1, x2, y2] = item.bbox_2d;
-  return [[x1, y1], [x2, y1], [x2, y2], [x1, y2]];
-}
-
-function extent(points) {
-  const xs = points.map(([x]) => x), ys = points.map(([, y]) => y);
-  return [Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys)];
-}
-
-function areaOf(points) {
-  const [x1, y1, x2, y2] = extent(points);
-  return (x2 - x1) * (y2 - y1);
 }
 
 function addShape(sample, name, svg, tags) {

@@ -5,7 +5,6 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from coordspec.contracts import NO_LOSS, MaskPolicy, Owner
@@ -15,6 +14,7 @@ from coordspec.guard import check_target
 from coordspec.guard.case import Case, make_case, policy_named
 from coordspec.guard.reading import Unreadable
 from coordspec.match import pairwise_iou
+from coordspec.pages.thumbnail import Picture
 from coordspec.record import DetObject
 from coordspec.rollout import DropReason, Rollout, parse_rollout
 
@@ -23,23 +23,6 @@ if TYPE_CHECKING:
     from coordspec.target import Dump, Slot, Target
 
 _LOOK: Final = "`coordspec guard` says what is wrong with it"
-
-
-class Picture(NamedTuple):
-    """The image of a sample: its path below a folder, as the record names it, width and height in pixels.
-
-    ``more`` is the number of further images of the record, which are not shown.
-    """
-
-    root: Path
-    path: str
-    width: int
-    height: int
-    more: int
-
-    @property
-    def file(self) -> Path:
-        return self.root / self.path
 
 
 class Source(NamedTuple):

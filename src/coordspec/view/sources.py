@@ -12,12 +12,13 @@ from coordspec.findings.visible import plural
 from coordspec.jsonl.inputs import STDIN
 from coordspec.jsonl.parse import parse_line
 from coordspec.jsonl.read import Line, read_lines
+from coordspec.pages.thumbnail import Picture
 from coordspec.record import Record
 from coordspec.target import Dump, build_target, ground_truth_target, target_from_json
 from coordspec.target.objects import ground_truth_objects
 from coordspec.view.lines import LineRange, chosen
 from coordspec.view.rollouts import Generated, Rollouts
-from coordspec.view.sample import Picture, Source
+from coordspec.view.sample import Source
 
 if TYPE_CHECKING:
     from coordspec.rollout import TokenTable

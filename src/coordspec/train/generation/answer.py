@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
+from PIL import Image
+
 from coordspec.train.prompt import Prompt
 
 
@@ -31,11 +33,13 @@ class CoordStat(NamedTuple):
 class Request:
     """A prompt, and the seeds that its answer is drawn by: whole numbers from 0, such as (seed, step, sample).
 
-    Equal seeds draw alike, whatever is generated beside them. Greedy decoding reads none.
+    Equal seeds draw alike, whatever is generated beside them. Greedy decoding reads none. ``images`` are the RGB images
+    of the prompt for a server that encodes them itself; a model in memory reads none.
     """
 
     prompt: Prompt
     seeds: tuple[int, ...]
+    images: tuple[Image.Image, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,13 @@ class Answer:
 
 class Generator(Protocol):
     """Whatever writes answers."""
+
+    def refresh(self, step: int) -> None:
+        """The weights may have changed since the last answers; every rank calls this before a step's answers.
+
+        Raises:
+            CoordspecError: a server cannot be brought up to date; on every rank alike.
+        """
 
     def answers(self, requests: Sequence[Request]) -> list[Answer]:
         """One answer for each request, in their order."""

@@ -58,6 +58,9 @@ class ModelGenerator:
         self._images = (config.image_token_id, config.video_token_id)
         self._never_V: torch.Tensor | None = None
 
+    def refresh(self, step: int) -> None:
+        """The model in memory is always the present one."""
+
     def answers(self, requests: Sequence[Request]) -> list[Answer]:
         """One answer for each request, in their order; ``Batch.size`` of them are written at once.
 
@@ -76,7 +79,7 @@ class ModelGenerator:
 
     def _write(self, requests: Sequence[Request]) -> list[Answer]:
         device = next(self._model.parameters()).device
-        rows = [_Row(request, self._table, self._termination, self._decoding.max_new_tokens) for request in requests]
+        rows = [Row(request, self._table, self._termination, self._decoding.max_new_tokens) for request in requests]
         padded = pad_left([row.prompt for row in requests], self._positions, self._table.end_id, device)
         active, inputs = rows, padded.first_inputs()
         while True:
@@ -94,7 +97,7 @@ class ModelGenerator:
                 cache.batch_select_indices(going_B)
             inputs = padded.next_inputs(tokens_B, cache)
 
-    def _choose(self, logits_BV: torch.Tensor, rows: Sequence[_Row]) -> torch.Tensor:
+    def _choose(self, logits_BV: torch.Tensor, rows: Sequence[Row]) -> torch.Tensor:
         """Give each row its next token."""
         scores_BV = logits_BV
         if self._decoding.repetition_penalty != 1:
@@ -129,7 +132,7 @@ class ModelGenerator:
         return found
 
 
-class _Row:
+class Row:
     """An answer while it is written."""
 
     def __init__(self, request: Request, table: TokenTable, limits: Termination, most: int) -> None:
@@ -162,7 +165,7 @@ class _Row:
         return Answer(tuple(self.ids), self.ended, tuple(self._logprobs), self._coords)
 
 
-def _seen(rows: Sequence[_Row], logits_BV: torch.Tensor) -> torch.Tensor:
+def _seen(rows: Sequence[Row], logits_BV: torch.Tensor) -> torch.Tensor:
     """A mask over the vocabulary: the tokens of each row's prompt and answer so far."""
     seen_BV = torch.zeros(logits_BV.shape, dtype=torch.bool)
     for row, seen_V in zip(rows, seen_BV, strict=True):

@@ -1,0 +1,93 @@
+"""Which predictions of an image are right, and which of its objects were found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from coordspec.evaluate.categories import Categories
+from coordspec.evaluate.f1 import match
+from coordspec.evaluate.options import IOU
+from coordspec.evaluate.overlaps import overlaps, same_category
+from coordspec.evaluate.scenes import Geometry, make_scenes
+from coordspec.predictions.record import Prediction
+from coordspec.record import Record
+
+
+class Match(NamedTuple):
+    """An object of a record and the prediction that found it, by their numbers, and the IoU of their boxes."""
+
+    truth: int
+    predicted: int
+    iou: float
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A record, its prediction, and the matches between the two; a prediction that is None has no objects."""
+
+    record: Record
+    prediction: Prediction | None
+    matches: tuple[Match, ...] = ()
+
+    @property
+    def right(self) -> tuple[bool, ...]:
+        """For each prediction, whether it found an object."""
+        count = 0 if self.prediction is None else len(self.prediction.objects)
+        taken = {item.predicted for item in self.matches}
+        return tuple(number in taken for number in range(count))
+
+    @property
+    def found(self) -> tuple[bool, ...]:
+        """For each object, whether it was found."""
+        taken = {item.truth for item in self.matches}
+        return tuple(number in taken for number in range(len(self.record.objects)))
+
+    @property
+    def fp(self) -> int:
+        """Predictions that found nothing."""
+        return self.right.count(False)
+
+    @property
+    def fn(self) -> int:
+        """Objects that were not found."""
+        return self.found.count(False)
+
+
+def judge(
+    records: Sequence[Record],
+    predictions: Sequence[Prediction | None],
+    categories: Categories | None = None,
+    iou: float = IOU,
+) -> list[Judged]:
+    """Match the predictions of each record with its objects, one to one, within categories, from an IoU of boxes on.
+
+    Raises:
+        InputError: an image is too large to evaluate.
+    """
+    objects = [() if item is None else item.objects for item in predictions]
+    scenes = make_scenes(records, objects, categories or Categories())
+    pairs = match(same_category(scenes, overlaps(scenes, Geometry.BOXES, iou)), [iou]).at[0]
+    image_P = scenes.truth.image_N[pairs.truth_P]
+    rows = zip(
+        (pairs.truth_P - scenes.truth.starts_I[image_P]).tolist(),
+        (pairs.predicted_P - scenes.predicted.starts_I[image_P]).tolist(),
+        pairs.iou_P.tolist(),
+        strict=True,
+    )
+    matches = [Match(*row) for row in rows]
+    ends = np.searchsorted(image_P, np.arange(len(records)), side="right").tolist()
+    starts = [0, *ends[:-1]]
+    return [
+        Judged(record, prediction, tuple(matches[start:end]))
+        for record, prediction, start, end in zip(records, predictions, starts, ends, strict=True)
+    ]
+
+
+def f1(judged: Sequence[Judged]) -> float | None:
+    """F1 over all of them, None where there is neither an object nor a prediction."""
+    both = sum(len(item.right) + len(item.found) for item in judged)
+    return 2 * sum(len(item.matches) for item in judged) / both if both else None

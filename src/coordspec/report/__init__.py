@@ -1,0 +1,1 @@
+"""A report on a data file, a prediction file or a training run as one page of HTML."""

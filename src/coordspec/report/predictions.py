@@ -1,0 +1,226 @@
+"""The report on a prediction file and its data: the numbers of `coordspec eval`, and every image behind them."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from coordspec.coords import MAX_BIN
+from coordspec.errors import InputError, Issue
+from coordspec.evaluate.join import Joined, join, read_records
+from coordspec.evaluate.judge import Judged, f1, judge
+from coordspec.evaluate.options import EvalOptions
+from coordspec.evaluate.scenes import as_box
+from coordspec.evaluate.summary import Evaluation, evaluate
+from coordspec.findings.visible import plural, shown
+from coordspec.predictions.files import PredictionFile, read_predictions
+from coordspec.record import DetObject
+from coordspec.report.cards import by_line, judged_card
+from coordspec.report.charts import bars, lines, reliability_chart, share_labels
+from coordspec.report.findings import findings_value, validated
+from coordspec.report.options import Order, ReportOptions
+from coordspec.report.page import Report, fact, gallery, picture_notes, table
+from coordspec.report.settings import flat
+from coordspec.stats import SHARE_STEPS
+
+MAX_CATEGORIES: Final = 200
+"""Rows of the table by category."""
+_CALIBRATION: Final = {
+    "score": ("Scores", "Right: same category, IoU from 0.5."),
+    "score_coord": ("Scores of the place", "Right: IoU from 0.5 with any object."),
+    "score_desc": ("Scores of the words", "Of predictions with IoU from 0.5; right: same category."),
+}
+
+
+def predictions_report(preds: str, data: str, options: ReportOptions) -> Report:
+    """The report on predictions and their ground truth, which are joined and counted as `coordspec eval` does.
+
+    Raises:
+        ContractError: a line of either file breaks a rule at error level.
+        InputError: a file cannot be read, is too large to evaluate, or nothing in the two belongs together.
+        MissingPackageError: a package of the extra is not installed.
+    """
+    file = read_predictions(preds, options.max_line_bytes)
+    records = read_records(data, options.max_line_bytes)
+    if not records:
+        raise InputError(data, "holds no record, so there is nothing to show")
+    joined = join(records, file.predictions)
+    if len(joined.missing) == len(records):
+        raise InputError(preds, f"holds no prediction for a record of {data}")
+    used = joined.without_missing() if options.partial else joined
+    lost = [] if options.partial else joined.issues(data)
+    judged = judge(used.records, used.predictions, options.categories, options.iou)
+    outcome = validated(data, options.max_line_bytes)
+    order = options.order or Order.F1
+    of_data = [issue for issue in lost if issue.place.path == data]
+    found = by_line([*of_data, *outcome.issues])
+    cards = [
+        judged_card(number, judged[number], found.get(judged[number].record.place.line, ()), options)
+        for number in ranked(judged, order, found)[: options.max_images]
+    ]
+    evaluation = evaluate(
+        used.records,
+        used.predictions,
+        EvalOptions(options.categories, resamples=0, average_precision=False),
+        strays=len(joined.strays),
+    )
+    value = {
+        "kind": "predictions",
+        "title": shown(preds),
+        "about": shown(f"Predictions for {data}"),
+        "notes": [*_notes(joined, options), *picture_notes(cards)],
+        "facts": _facts(judged, evaluation, options),
+        "charts": [{"title": "How good they are", "open": True, "charts": _charts(judged, evaluation, options)}],
+        "tables": [_categories(judged, options), _outputs(evaluation), *_run(file)],
+        "findings": findings_value(outcome, lost),
+        "gallery": gallery(cards, len(judged), order, options, judged=True),
+    }
+    return Report(value, outcome.errors + len(lost))
+
+
+def ranked(judged: Sequence[Judged], order: Order, found: Mapping[int | None, Sequence[Issue]]) -> list[int]:
+    """Numbers of the records, the worst first; records that are alike stay in their order.
+
+    A record with neither objects nor predictions has no F1, and comes last with the perfect ones.
+    """
+    worst: Mapping[Order, Callable[[Judged], float]] = {
+        Order.FILE: lambda _: 0,
+        Order.FINDINGS: lambda item: -len(found.get(item.record.place.line, ())),
+        Order.F1: lambda item: 1 if (score := f1([item])) is None else score,
+        Order.FP: lambda item: -item.fp,
+        Order.FN: lambda item: -item.fn,
+    }
+    return sorted(range(len(judged)), key=lambda number: worst[order](judged[number]))
+
+
+def _notes(joined: Joined, options: ReportOptions) -> Iterator[str]:
+    missing = len(joined.missing)
+    if missing and options.partial:
+        yield f"{plural(missing, 'record')} without a prediction left out (--partial)."
+    elif missing:
+        yield f"{plural(missing, 'record')} without a prediction counted as empty."
+    if joined.strays:
+        yield f"{plural(len(joined.strays), 'prediction')} for no record of the data left out."
+
+
+def _facts(judged: Sequence[Judged], evaluation: Evaluation, options: ReportOptions) -> list[dict[str, Any]]:
+    table = evaluation.boxes.class_aware
+    matches = sum(len(item.matches) for item in judged)
+    outputs = evaluation.outputs.value()
+    precision = matches / table.predictions if table.predictions else None
+    recall = matches / table.truths if table.truths else None
+    return [
+        fact("F1", f1(judged), f"same category, IoU from {options.iou:g}"),
+        fact("precision", precision),
+        fact("recall", recall),
+        fact("mean F1", table.f1_mean, "IoU 0.5 to 0.95"),
+        fact("F1 of boxes", evaluation.boxes.class_agnostic.f1_mean, "any category, the same mean"),
+        fact("images", evaluation.images),
+        fact("objects", table.truths),
+        fact("predictions", table.predictions),
+        fact("outputs read whole", outputs["whole_rate"]),
+    ]
+
+
+def _charts(judged: Sequence[Judged], evaluation: Evaluation, options: ReportOptions) -> list[dict[str, Any]]:
+    boxes = evaluation.boxes
+    aware, agnostic = boxes.class_aware.by_threshold(), boxes.class_agnostic.by_threshold()
+    rows = {"F1": (aware, "f1"), "precision": (aware, "precision"), "recall": (aware, "recall")}
+    rows["F1, any category"] = (agnostic, "f1")
+    series = {
+        name: [(row["iou"], row[key]) for row in listed if row[key] is not None] for name, (listed, key) in rows.items()
+    }
+    kinds = [
+        reliability_chart(title, found.value(), about)
+        for name, (title, about) in _CALIBRATION.items()
+        if (found := evaluation.calibration[name]) is not None
+    ]
+    return [
+        lines("F1 by IoU threshold", series, x="IoU threshold", span=(0, 1)),
+        _sizes(judged, options),
+        *kinds,
+    ]
+
+
+def _sizes(judged: Sequence[Judged], options: ReportOptions) -> dict[str, Any]:
+    """Objects by the share of the image that their enclosing boxes take, and how many of them were found."""
+    labels = share_labels()
+    counts, found = Counter[int](), Counter[int]()
+    for item in judged:
+        for truth, hit in zip(item.record.objects, item.found, strict=True):
+            bucket = min(bisect_right(SHARE_STEPS, _share(truth)), len(labels)) - 1
+            counts[bucket] += 1
+            found[bucket] += hit
+    return bars(
+        "Objects by size, and those found",
+        [(label, counts[number], found[number]) for number, label in enumerate(labels)],
+        of="objects",
+        part="found",
+        about=f"Enclosing boxes by their share of the image's area; found at IoU {options.iou:g}.",
+    )
+
+
+def _share(item: DetObject) -> float:
+    box = as_box(item).bbox_2d
+    assert box is not None, "a box has corners"
+    return float((box[2] - box[0]) * (box[3] - box[1]) / MAX_BIN**2)
+
+
+def _categories(judged: Sequence[Judged], options: ReportOptions) -> dict[str, Any]:
+    counts, found, wrong = Counter[str](), Counter[str](), Counter[str]()
+    for item in judged:
+        for truth, hit in zip(item.record.objects, item.found, strict=True):
+            name = options.categories.of(truth.desc)
+            counts[name] += 1
+            found[name] += hit
+        predicted = () if item.prediction is None else item.prediction.objects
+        wrong.update(
+            options.categories.of(guess.desc) for guess, right in zip(predicted, item.right, strict=True) if not right
+        )
+    names = sorted({*counts, *wrong}, key=lambda name: (-counts[name], -wrong[name], name))
+    rows = [
+        (
+            shown(name),
+            counts[name],
+            found[name],
+            counts[name] - found[name],
+            wrong[name],
+            _f1(found, counts, wrong, name),
+        )
+        for name in names[:MAX_CATEGORIES]
+    ]
+    note = f"{len(rows)} of {len(names):,} categories, those with the most objects." if len(rows) < len(names) else ""
+    columns = ["category", "objects", "● found", "◆ missed", "▲ false positives", "F1"]
+    return table("By category", columns, rows, note)
+
+
+def _f1(found: Counter[str], counts: Counter[str], wrong: Counter[str], name: str) -> float:
+    return round(2 * found[name] / (counts[name] + found[name] + wrong[name]), 3)
+
+
+def _outputs(evaluation: Evaluation) -> dict[str, Any]:
+    value = evaluation.outputs.value()
+    rows: list[tuple[str, Any]] = [
+        ("outputs", value["outputs"]),
+        ("read whole", value["whole"]),
+        ("cut short", value["truncated"]),
+        ("not read at all", value["outputs"] - value["parsed"]),
+        ("entries", value["entries"]),
+        ("dropped entries", value["dropped"]),
+        *((f"dropped: {shown(reason)}", count) for reason, count in value["drop_reasons"].items()),
+        ("written twice", evaluation.duplicates),
+        ("predictions of categories that no object has", sum(evaluation.unknown.values())),
+        ("records without a prediction", evaluation.missing),
+        ("tokens", value["tokens"]),
+    ]
+    return table("Outputs", ["", ""], rows)
+
+
+def _run(file: PredictionFile) -> Iterator[dict[str, Any]]:
+    """What made the predictions, where that is known."""
+    if file.run is None:
+        return
+    rows = [(name, shown(str(value))) for name, value in file.run.value().items() if name != "settings"]
+    yield table("Made by", ["", ""], [*rows, *flat(file.run.settings)])

@@ -1,0 +1,89 @@
+"""What the variants of ``custom.trainer_variant`` differ in: the objective, and what is loaded for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch.utils.data import Dataset
+
+from coordspec.config.model import Config
+from coordspec.errors import InputError
+from coordspec.model.checkpoint import Processor
+from coordspec.train.data import RunData
+from coordspec.train.dataset import Batches
+from coordspec.train.generation import Generator, ModelGenerator
+from coordspec.train.network import Network, batch_guard
+from coordspec.train.objective import Objective
+from coordspec.train.stage1 import Stage1
+from coordspec.train.stage2.dump import TargetDump
+from coordspec.train.stage2.objective import Stage2
+from coordspec.train.stage2.rollouts import Built, TargetMaker
+from coordspec.train.stage2.settings import stage2_settings
+from coordspec.train.stage2.steps import Steps
+from coordspec.train.stage2.tasks import TaskBatches
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """``objective`` is trained on the ``batches`` that a data loader makes of the rows of a run."""
+
+    objective: Objective
+    batches: Dataset[Any]
+
+
+def make_variant(
+    config: Config, network: Network, processor: Processor, data: RunData, dump_targets: Path | None, *, resume: bool
+) -> Variant:
+    """The variant that a config names. ``dump_targets`` is the folder for the targets of Stage-2, None for none.
+
+    Raises:
+        InputError: the folder cannot be used, or there are no targets to dump.
+    """
+    if config.custom.trainer_variant == "stage1_sft":
+        if dump_targets is not None:
+            raise InputError(
+                str(dump_targets),
+                "has nothing to hold: Stage-1 trains on the ground truth, whose targets `coordspec mask DATA` shows",
+            )
+        return Variant(stage1(config, network, processor), Batches(data.train, data.pad_id))
+    encoder = data.train.encoder
+    settings = stage2_settings(config)
+    maker = TargetMaker(
+        generator=_generator(config, network, data),
+        table=encoder.table,
+        policy=settings.policy,
+        iou_gate=settings.iou_gate,
+        seed=config.training.seed,
+    )
+    objective = Stage2(
+        Steps(network.plain, processor.coords, settings),
+        encoder,
+        batch_guard(network.plain, processor),
+        maker,
+        _nothing if dump_targets is None else TargetDump(dump_targets, encoder.table, resume=resume).write,
+        pad_id=data.pad_id,
+    )
+    return Variant(objective, TaskBatches(data.train, keep_images=config.rollout_matching.backend == "vllm"))
+
+
+def stage1(config: Config, network: Network, processor: Processor) -> Stage1:
+    """The objective of Stage-1, by which every variant is measured on validation data."""
+    return Stage1(config, network.plain, processor.coords, batch_guard(network.plain, processor))
+
+
+def _generator(config: Config, network: Network, data: RunData) -> Generator:
+    section = config.rollout_matching
+    return ModelGenerator(
+        network.model,
+        data.train.encoder.table,
+        section.decoding,
+        batch=section.batch,
+        termination=section.termination,
+    )
+
+
+def _nothing(built: Sequence[Built], step: int) -> None:
+    """Dump no targets."""
