@@ -424,7 +424,9 @@ def _yaml(value: object) -> str:
 
 _METRIC_GROUPS: Final = (
     ("What is minimised", ("loss",)),
-    ("Beside the loss", ("coord/", "rollout/")),
+    ("Stage-2: the channels", ("schedule/", "channel_a/", "channel_b/")),
+    ("Stage-2: the rollouts", ("rollout/",)),
+    ("Beside the loss", ("coord/",)),
     ("What a step counts", ("count/",)),
     ("Optimizer and progress", ("grad_norm", "learning_rate", "epoch")),
     ("Time and memory", ("time/", "speed/", "memory/")),
@@ -454,15 +456,21 @@ def _metrics_reading() -> Iterator[str]:
             "are means over the steps since the line before.",
             "- A part of the loss is one sum divided once by one count, both over all micro-batches and ranks of an "
             "optimizer step. How the step is cut into batches, packed rows and ranks changes no value but by "
-            "rounding. `count/base` and `count/coord` are these counts.",
-            "- Parts are logged before their weights, those with weight 0 too: `loss` is `loss/base_ce` plus the "
-            "parts of the coordinates times `soft_ce_weight`, `w1_weight`, `ce_weight` and `gate_weight` of "
+            "rounding. `count/base` and `count/coord` are these counts, in Stage-2 `count/ce_weight`, `count/coord`, "
+            "`count/matched` and `count/fn`.",
+            "- Parts are logged before their weights, those with weight 0 too. In Stage-1 `loss` is `loss/base_ce` "
+            "plus the parts of the coordinates times `soft_ce_weight`, `w1_weight`, `ce_weight` and `gate_weight` of "
             "`custom.coord_soft_ce_w1`. Without coord tokens in the config every target is in `loss/base_ce`, and the "
             "names of coordinates are absent.",
+            "- In Stage-2 each step is of one channel. Names with `channel_a/`, `channel_b/` and `rollout/` are means "
+            "over the steps of their channel alone, and absent from a line without one; rates of rollouts are ratios "
+            "of sums over all rollouts of the line. A channel's loss is its `ce` plus `geo_weight` times its box "
+            "losses (`geo`; `geo_matched` + `geo_fn`), and under `rollout_matching` its `ce` plus the parts of the "
+            "coordinates times their weights.",
             "- Names with `eval/` stand in lines of their own, after every `training.eval_steps` and at the end. "
-            "Losses are means over all of `data.val`. What is measured on the model's own answers is there with "
-            "`eval.generate`: answers are written greedily, read strictly and matched class by class without "
-            "confidences, as [`coordspec eval`](../evaluation/EVAL.md) does; a ratio to nothing is left out.",
+            "Losses are means over all of `data.val`, in Stage-2 those of Stage-1, so that both can be compared. What "
+            "is measured on the model's own answers is there with `eval.generate`: answers are written greedily, read "
+            "strictly and matched class by class without confidences, as [`coordspec eval`](../evaluation/EVAL.md) does; a ratio to nothing is left out.",
             "- A resumed run cuts off the lines behind its checkpoint and writes them again. All of them are equal to "
             "those of an unbroken run, but for time, speed and memory.",
         )
@@ -492,6 +500,14 @@ def _metrics_watching() -> Iterator[str]:
             "near 0.",
             "- `grad_norm` above `max_grad_norm` in most lines means that the learning rate is what the clipping makes "
             "of it. A loss or gradient that is not finite stops the run and names the samples.",
+            "- `rollout/recall` and `rollout/mean_matched_iou` rise, `rollout/fn_injected` falls: the model finds more "
+            "of the objects, and comes nearer.",
+            "- `rollout/predictions_per_gt`, `rollout/mean_tokens` and `rollout/duplicate_rate` stay where "
+            "they were; if they grow, Channel-B is teaching it never to stop, and `b_ratio` is too large.",
+            "- `rollout/truncation_rate` above 0 means that rollouts run into `max_new_tokens` or a limit of "
+            "`rollout_matching.termination`, or are no JSON; `rollout/dropped/…` says what is wrong with entries.",
+            "- `time/generate_s` is most of a Channel-B step. `rollout_matching.batch.size` is the number of prompts "
+            "that share it.",
             "- `time/data_s` near `time/step_s` means that the GPU waits for data: raise `dataloader_num_workers`.",
             "- `eval/loss` that rises while `loss` falls is overfitting; `eval.metric_for_best` keeps the checkpoint "
             "from before.",

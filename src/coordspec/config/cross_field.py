@@ -180,6 +180,22 @@ def vllm_needs_lora(view: View) -> Iterator[Fault]:
         yield view.fault("vllm-needs-lora", f"{_ROLLOUT}.backend", "lora.enabled")
 
 
+def vllm_head_trained(view: View) -> Iterator[Fault]:
+    if _adapts_server(view) and view.config.model.head != "frozen":
+        yield view.fault("vllm-head-trained", f"{_ROLLOUT}.backend", "model.head")
+
+
+def vllm_vision_trained(view: View) -> Iterator[Fault]:
+    trained = [f"model.{name}" for name in ("freeze_vision", "freeze_projector") if not view.value(f"model.{name}")]
+    if _adapts_server(view) and trained:
+        yield view.fault("vllm-vision-trained", f"{_ROLLOUT}.backend", *trained)
+
+
+def _adapts_server(view: View) -> bool:
+    section = view.config.rollout_matching
+    return section.backend == "vllm" and section.vllm is not None and view.config.lora.enabled
+
+
 # ---------------------------------------------------------------- data and lengths
 
 
@@ -288,6 +304,9 @@ CROSS_FIELD: Final[tuple[tuple[Check, tuple[str, ...]], ...]] = (
     (image_too_long, (_VARIANT, "template.max_pixels", f"{_ROLLOUT}.decoding.max_new_tokens", "template.max_length")),
     (vllm_section_missing, (f"{_ROLLOUT}.backend", f"{_ROLLOUT}.vllm")),
     (vllm_needs_lora, (f"{_ROLLOUT}.backend", "lora.enabled")),
+    (vllm_head_trained, (f"{_ROLLOUT}.backend", f"{_ROLLOUT}.vllm", "lora.enabled", "model.head")),
+    (vllm_vision_trained, (f"{_ROLLOUT}.backend", f"{_ROLLOUT}.vllm", "lora.enabled", "model.freeze_vision",
+                           "model.freeze_projector")),
     (pixels_inverted, ("template.min_pixels", "template.max_pixels")),
     (pack_too_short, ("data.packing", "data.pack_length", "template.max_length")),
     (samples_below_step, ("data.max_samples", "training.per_device_train_batch_size",

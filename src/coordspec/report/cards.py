@@ -56,6 +56,7 @@ def _about(number: int, record: Record, issues: Iterable[Issue], options: Report
         "path": shown(picture.path),
         "size": shown(f"{picture.width}×{picture.height}", 60),
         "ratio": round(float(ratio), _DIGITS),
+        "reduced": max(record.width, record.height) > options.side,
         "more": picture.more,
         "image": found.uri,
         "note": found.note,

@@ -42,7 +42,7 @@ function short(number) {
 
 // ---------------------------------------------------------------------------------------------------------------- axes
 
-// Round numbers that divide a range into about `count` parts.
+// Round numbers that divide a range into at most `count` parts.
 function ticks(low, high, count) {
   const raw = (high - low) / count;
   const unit = 10 ** Math.floor(Math.log10(raw));
@@ -70,11 +70,11 @@ function scale([low, high], from, to) {
 }
 
 function axes(svg, x, y, xSpan, ySpan, name) {
-  for (const tick of ticks(...ySpan, 4)) {
+  for (const tick of ticks(...ySpan, 6)) {
     svg.append(draw("line", { class: "grid-line", x1: AREA.left, x2: AREA.right, y1: y(tick), y2: y(tick) }));
     svg.append(draw("text", { class: "tick", x: AREA.left - 6, y: y(tick) + 4, "text-anchor": "end" }, short(tick)));
   }
-  for (const tick of ticks(...xSpan, 5)) {
+  for (const tick of ticks(...xSpan, 7)) {
     svg.append(draw("text", { class: "tick", x: x(tick), y: AREA.bottom + 15, "text-anchor": "middle" }, short(tick)));
   }
   svg.append(draw("line", { class: "axis", x1: AREA.left, x2: AREA.right, y1: AREA.bottom, y2: AREA.bottom }));

@@ -33,7 +33,8 @@ def lines(
     odd = sum(not math.isfinite(y) for points in series.values() for _, y in points)
     notes = [about] if about else []
     if odd:
-        notes.append(f"{odd} values that are no finite numbers are not drawn.")
+        are = "value that is no finite number is" if odd == 1 else "values that are no finite numbers are"
+        notes.append(f"{odd} {are} not drawn.")
     drawn: list[dict[str, Any]] = []
     for name, points in series.items():
         kept = [(px, py) for px, py in points if math.isfinite(py)]

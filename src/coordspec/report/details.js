@@ -44,7 +44,7 @@ function detailParts(card) {
 
 function captionElement(card) {
   const more = card.more ? ` and ${plural(card.more, "more image")}` : "";
-  const cut = card.image ? ` · shown with at most ${GALLERY.side} pixels a side` : "";
+  const cut = card.image && card.reduced ? ` · shown with at most ${GALLERY.side} pixels a side` : "";
   return make("p", { class: "caption" }, make("span", {}, `${card.place} · ${card.size}${more}${cut}`), card.note ? make("span", { class: "note" }, card.note) : null);
 }
 

@@ -132,6 +132,7 @@ function countsElement(card) {
 
 function badges(card) {
   const texts = [];
+  if (!card.image) texts.push("no image");
   if (card.missing) texts.push("no prediction");
   if (card.fallback) texts.push("not read");
   else if (card.truncated) texts.push("cut short");

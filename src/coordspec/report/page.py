@@ -53,9 +53,12 @@ def fact(name: str, value: float | str | None, note: str = "") -> dict[str, Any]
     return {"name": name, "value": text, "note": note}
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], note: str = "") -> dict[str, Any]:
-    """A table; numbers in it are set flush right."""
-    return {"title": title, "columns": list(columns), "rows": [list(row) for row in rows], "note": note}
+def table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], note: str = "", *, opened: bool = False
+) -> dict[str, Any]:
+    """A table, folded unless ``opened``; columns of numbers are set flush right."""
+    made = [list(row) for row in rows]
+    return {"title": title, "columns": list(columns), "rows": made, "note": note, "open": opened}
 
 
 def gallery(

@@ -40,8 +40,8 @@ function chartsSection() {
 
 function tablesSection() {
   if (!DATA.tables.length) return null;
-  const one = ({ title, columns, rows, note }) => {
-    const details = make("details", { class: "group", open: DATA.kind === "run" }, make("summary", {}, title));
+  const one = ({ title, columns, rows, note, open }) => {
+    const details = make("details", { class: "group", open }, make("summary", {}, title));
     const fillIn = () => {
       if (details.children.length > 1) return;
       if (note) details.append(make("p", { class: "about" }, note));
@@ -64,7 +64,7 @@ function findingsSection() {
   }
   const rows = rules.map(({ code, name, severity, count }) => [severity, code, name, count]);
   const cut = listed.length < total ? make("p", { class: "about" }, `${listed.length} of ${plural(total, "finding")} listed; coordspec validate lists more.`) : null;
-  section.append(make("div", { class: "scroll" }, tableElement(["", "code", "rule", "findings"], rows)), cut, make("ol", { class: "findings" }, ...listed.map(findingItem)));
+  section.append(...[make("div", { class: "scroll" }, tableElement(["", "code", "rule", "findings"], rows)), cut, make("ol", { class: "findings" }, ...listed.map(findingItem))].filter(Boolean));
   return section;
 }
 

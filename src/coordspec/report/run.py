@@ -160,4 +160,6 @@ def _checkpoints(saved: Sequence[Path], logged: Sequence[Mapping[str, float]]) -
         numbers = [f"{values[name]:.4f}" if name in values else "–" for name in names]
         rows.append([shown(folder.name), "–" if step is None else step, *numbers])
     note = "Numbers are those that were logged at the same step."
-    return table("Checkpoints", ["folder", "step", *(f"{_SHOWN[name]} on data.val" for name in names)], rows, note)
+    return table(
+        "Checkpoints", ["folder", "step", *(f"{_SHOWN[name]} on data.val" for name in names)], rows, note, opened=True
+    )

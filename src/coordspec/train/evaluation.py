@@ -13,8 +13,10 @@ from coordspec.config.model import Config
 from coordspec.config.stage2 import Batch as Together
 from coordspec.config.stage2 import Decoding
 from coordspec.evaluate.f1 import F1Table, score_free
+from coordspec.match import match_objects
 from coordspec.record import DetObject, Record
 from coordspec.rollout.parse import Rollout, parse_rollout
+from coordspec.train.agreement import Agreement, agreement
 from coordspec.train.dataset import Samples
 from coordspec.train.generation import ModelGenerator, Request
 from coordspec.train.objective import Prepared, StepLoss
@@ -78,6 +80,7 @@ class Detection:
         self._samples = samples
         self._table = samples.encoder.table
         self._thresholds = section.iou_thresholds
+        self._gate = config.iou_gate
         self._chunk = section.batch_size * WINDOW
         self._generator = ModelGenerator(
             model,
@@ -104,7 +107,9 @@ class Detection:
                 records += [record for record, _ in opened]
                 rollouts += [parse_rollout(answer.ids, self._table) for answer in answers]
                 tokens += sum(len(answer.ids) for answer in answers)
-            table = score_free(records, [_objects(rollout) for rollout in rollouts], self._thresholds)
+            predicted = [_objects(rollout) for rollout in rollouts]
+            table = score_free(records, predicted, self._thresholds)
+            agreed = [self._agreement(*pair) for pair in zip(records, predicted, strict=True)]
         outputs = (
             len(rollouts),
             tokens,
@@ -112,15 +117,25 @@ class Detection:
             sum(rollout.fallback is None and not rollout.truncated and not rollout.dropped for rollout in rollouts),
             sum(rollout.truncated for rollout in rollouts),
         )
-        counts = torch.tensor([*outputs, table.truths, table.predictions, *table.found], device=device)
-        count, tokens, parsed, whole, truncated, truths, predictions, *found = gather_sum(counts).tolist()
+        sums = [sum(column) for column in zip(*agreed, strict=True)] or [0] * len(Agreement._fields)
+        ours = (*outputs, *sums, table.truths, table.predictions, *table.found)
+        found = gather_sum(torch.tensor(ours, dtype=torch.float64, device=device)).tolist()
+        count, tokens, parsed, whole, truncated, matched, iou, duplicates, truths, predictions, *right = found
         rates = {
             "parse_rate": parsed / count,
             "whole_rate": whole / count,
             "truncation_rate": truncated / count,
             "tokens_per_answer": tokens / count,
         }
-        return rates | _scores(F1Table(self._thresholds, truths, predictions, tuple(found), tuple(found)))
+        if matched:
+            rates["mean_matched_iou"] = iou / matched
+        if predictions:
+            rates["duplicate_rate"] = duplicates / predictions
+        counts = tuple(map(int, right))
+        return rates | _scores(F1Table(self._thresholds, int(truths), int(predictions), counts, counts))
+
+    def _agreement(self, record: Record, predicted: Sequence[DetObject]) -> Agreement:
+        return agreement(record, predicted, match_objects(predicted, record.objects, self._gate).pairs)
 
 
 def _objects(rollout: Rollout) -> list[DetObject]:

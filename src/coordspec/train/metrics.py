@@ -14,7 +14,7 @@ _COORD: Final = {
     "coord_hard_ce": "Mean of minus the log probability of the bin",
     "coord_gate": "Mean of minus the log of the mass on coord tokens",
 }
-_STAGE2: Final[Mapping[str, str]] = {
+STAGE2_METRICS: Final[Mapping[str, str]] = {
     "schedule/b_ratio": "Share of the steps that were Channel-B steps.",
     "schedule/fallen_back": "1 for steps in which a run whose rollouts ran away is in Channel-A for good, else 0.",
     "channel_a/loss": "The loss of Channel-A; mean over its steps, as all of channel_a.",
@@ -36,7 +36,7 @@ _STAGE2: Final[Mapping[str, str]] = {
     "rollout/matched_iou": "Sum of their IoUs.",
     "rollout/fp": "Valid entries without a match.",
     "rollout/fn_injected": "Objects without a match, which are written into the target.",
-    "rollout/duplicates": "Valid entries that repeat an earlier one: same desc, IoU of at least 0.9.",
+    "rollout/duplicates": "Valid entries that repeat an earlier one: same desc, IoU from 0.9 on.",
     **{f"rollout/dropped/{reason}": f"Entries dropped as {reason}." for reason in DropReason},
     "rollout/parse_rate": "Share of the rollouts that objects can be read from; over all that are logged together.",
     "rollout/whole_rate": "Share of the rollouts that are a payload to their end, without a dropped entry.",
@@ -48,10 +48,13 @@ _STAGE2: Final[Mapping[str, str]] = {
     "rollout/f1": "Harmonic mean of both.",
     "rollout/mean_matched_iou": "Mean IoU of matched pairs.",
     "rollout/duplicate_rate": "Share of the valid entries that repeat an earlier one.",
+    "time/generate_s": "Seconds of a step spent writing rollouts; a server's reload of the weights included.",
+    "time/build_s": "Seconds of a step spent making and checking targets of rollouts.",
     "count/ce_weight": "Sum of the weights of cross entropy in one optimizer step.",
     "count/matched": "Matched objects with a box loss in one optimizer step.",
     "count/fn": "Objects written by us with a box loss in one optimizer step.",
 }
+"""What only Stage-2 logs."""
 
 METRICS: Final[Mapping[str, str]] = {
     "loss": "What is minimised. Stage-1: the base term plus the weighted coordinate terms. Stage-2: the loss of the "
@@ -63,7 +66,7 @@ METRICS: Final[Mapping[str, str]] = {
     "loss/coord_gate": "Mean of minus the log of the mass on coord tokens, over coordinates; before its weight.",
     "coord/vocab_mass": "Mean probability mass on coord tokens where a coordinate is predicted.",
     "coord/expected_bin_error": "Mean of Σ p_k · |k - bin| over coordinates, in bins: the expectation of the error.",
-    **_STAGE2,
+    **STAGE2_METRICS,
     "count/base": "Supervised targets that are no coord tokens, in one optimizer step.",
     "count/coord": "Supervised coordinates in one optimizer step.",
     "count/samples": "Samples in one optimizer step.",
@@ -73,8 +76,6 @@ METRICS: Final[Mapping[str, str]] = {
     "epoch": "How often the stream of samples has gone through the data.",
     "time/step_s": "Seconds of an optimizer step, data included.",
     "time/data_s": "Seconds of it spent waiting for data.",
-    "time/generate_s": "Seconds of it spent writing rollouts; a server's reload of the weights included.",
-    "time/build_s": "Seconds of it spent making and checking targets of rollouts.",
     "time/forward_backward_s": "Seconds of it spent in forwards and backwards, up to the norm of the gradient.",
     "speed/tokens_per_s": "Tokens trained on per second, over all ranks.",
     "memory/peak_mib": "Peak memory of the process so far, in MiB: on a GPU what PyTorch has reserved, else resident.",
@@ -94,6 +95,8 @@ METRICS: Final[Mapping[str, str]] = {
     "eval/whole_rate": "Share of the answers that are a payload to their end, without a dropped entry.",
     "eval/truncation_rate": "Share of the answers that end, or break, before their outermost brace is closed.",
     "eval/tokens_per_answer": "Mean length of an answer, in tokens.",
+    "eval/mean_matched_iou": "Mean IoU of the pairs that Channel-B would match at iou_gate, whatever they are called.",
+    "eval/duplicate_rate": "Share of the predicted objects that repeat an earlier one: same desc, IoU from 0.9 on.",
 }
 """Every name that a run logs, and what it means; values of a line are means over its optimizer steps.
 

@@ -56,7 +56,7 @@ class TargetMaker:
         require_sound(target, objects, self.table, ids, place=record.place)
         entries = parse_rollout(ids, self.table).predictions
         predicted = [entry.item for entry in entries if entry.item is not None]
-        return Built(task, target, ids, tally(target, record, predicted, objects, len(ids)))
+        return Built(task, target, ids, tally(target, record, predicted, len(ids)))
 
     def of_ground_truth(self, task: Task) -> Built:
         """The target of Channel-A.

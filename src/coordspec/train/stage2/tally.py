@@ -6,14 +6,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from coordspec.evaluate.categories import Categories
-from coordspec.evaluate.overlaps import repeats
-from coordspec.evaluate.scenes import Geometry, make_scenes
-from coordspec.evaluate.summary import DUPLICATE_IOU
-from coordspec.match import pairwise_iou
 from coordspec.record import DetObject, Record
 from coordspec.rollout.reasons import DropReason
 from coordspec.target import Target
+from coordspec.train.agreement import agreement
 
 COUNT, TOKENS, WHOLE = "rollout/count", "rollout/tokens", "rollout/whole"
 TRUNCATED, FALLBACK = "rollout/truncated", "rollout/fallback"
@@ -29,13 +25,10 @@ TALLIES: Final = (
 """Names of sums; ``ratios`` makes metrics of them."""
 
 
-def tally(
-    target: Target, record: Record, predicted: Sequence[DetObject], ground_truth: Sequence[DetObject], tokens: int
-) -> Counter[str]:
+def tally(target: Target, record: Record, predicted: Sequence[DetObject], tokens: int) -> Counter[str]:
     """The sums of one rollout of so many tokens; ``predicted`` are its valid entries."""
     report = target.report
-    iou_PG = pairwise_iou(predicted, ground_truth)
-    side = make_scenes([record], [predicted], Categories()).predicted
+    agreed = agreement(record, predicted, report.matches)
     return Counter(
         {
             COUNT: 1,
@@ -44,12 +37,12 @@ def tally(
             TRUNCATED: int(report.truncated),
             FALLBACK: int(report.fallback is not None),
             PREDICTIONS: len(predicted),
-            GROUND_TRUTH: len(ground_truth),
-            MATCHED: len(report.matches),
-            MATCHED_IOU: sum(float(iou_PG[p, g]) for p, g in report.matches),
+            GROUND_TRUTH: len(record.objects),
+            MATCHED: agreed.matched,
+            MATCHED_IOU: agreed.iou,
             FP: len(report.fp),
             INJECTED: len(report.fn),
-            DUPLICATES: len(set(repeats(side, Geometry.BOXES, DUPLICATE_IOU).predicted_P.tolist())),
+            DUPLICATES: agreed.duplicates,
             **Counter(DROPS[reason] for _, reason in report.dropped),
         }
     )

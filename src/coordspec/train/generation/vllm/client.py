@@ -128,7 +128,7 @@ class Client:
             if len(found) > self._max_bytes:
                 raise self.fault(f"{path} was answered with more than {self._max_bytes >> 20} MiB")
         if response.length:
-            raise http.client.IncompleteRead(bytes(), response.length)
+            raise http.client.IncompleteRead(b"", response.length)
         return Reply(response.status, bytes(found))
 
 

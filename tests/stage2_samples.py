@@ -1,0 +1,357 @@
+"""What the tests of Stage-2 share: rollouts that are told, objectives around a tiny model, and the loss in plain loops."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any
+
+import torch
+from torch import nn
+
+import rollouts
+from answer_samples import ids_of, prompts
+from coordspec.config.inputs import Template
+from coordspec.config.model import Config
+from coordspec.contracts import Kind
+from coordspec.coords import MAX_BIN
+from coordspec.errors import Place
+from coordspec.losses.box import box_terms
+from coordspec.record import DetObject, Record, render_payload
+from coordspec.target import Target
+from coordspec.tokenizer import END_OF_TURN
+from coordspec.train.encode import Encoder
+from coordspec.train.generation import Answer, Ended, Request
+from coordspec.train.network import batch_guard
+from coordspec.train.stage2.objective import Stage2, Stage2Prepared
+from coordspec.train.stage2.rollouts import Built, TargetMaker
+from coordspec.train.stage2.schedule import Channel
+from coordspec.train.stage2.settings import Settings, stage2_settings
+from coordspec.train.stage2.steps import Steps
+from coordspec.train.stage2.tasks import Task
+from train_samples import PAD, processor
+from training_runs import COORDS, merged, smallest_model
+
+END = END_OF_TURN
+CAT, DOG = DetObject("cat", bbox_2d=(10, 10, 110, 110)), DetObject("dog", bbox_2d=(500, 500, 600, 700))
+BIRD = DetObject("bird", bbox_2d=(700, 10, 800, 110))
+NEAR_CAT = DetObject("cat", bbox_2d=(14, 8, 120, 112))
+TRIANGLE = DetObject("sail", poly=(300, 300, 400, 500, 200, 480))
+AB: dict[str, Any] = {"custom": {"trainer_variant": "stage2_ab"}, "stage2_ab": {"schedule": {"b_ratio": 1}}}
+"""What makes a config of ``training_runs.settings`` one of Channel-B alone."""
+
+
+def body(*items: DetObject, start: int = 1) -> str:
+    """The payload of some objects, without its closing brace."""
+    return render_payload(items, start)[:-1]
+
+
+def whole(*items: DetObject, start: int = 1) -> str:
+    """A rollout that ends as it should."""
+    return body(*items, start=start) + "}" + END
+
+
+class Writes:
+    """A generator that writes what it is told for the number of a sample, and keeps what it was asked."""
+
+    def __init__(self, texts: Mapping[int, str] | Sequence[str]) -> None:
+        self.texts = texts
+        self.seeds: list[tuple[int, ...]] = []
+        self.refreshed: list[int] = []
+
+    def refresh(self, step: int) -> None:
+        self.refreshed.append(step)
+
+    def answers(self, requests: Sequence[Request]) -> list[Answer]:
+        self.seeds += [request.seeds for request in requests]
+        ids = [ids_of(self.texts[request.seeds[-1]], end=False) for request in requests]
+        return [Answer(found, Ended.END, (-1.0,) * len(found)) for found in ids]
+
+
+def config(*changes: Mapping[str, Any]) -> Config:
+    """The least config of ``stage2_ab`` with these changes."""
+    least: dict[str, Any] = {
+        "model": {"path": "model"},
+        "data": {"train": ["train.jsonl"]},
+        "training": {"output_dir": "run"},
+    }
+    found = merged(merged(least, COORDS), AB)
+    for change in changes:
+        found = merged(found, change)
+    return Config.model_validate(found)
+
+
+@cache
+def policy_settings(policy: str = "unified") -> Settings:
+    """The defaults of Channel-B alone under a policy."""
+    return stage2_settings(config({"stage2_ab": {"channel_b": {"mask_policy": policy}}}))
+
+
+@cache
+def model() -> Any:
+    """The smallest model, in evaluation mode; nobody changes its weights."""
+    return smallest_model().eval()
+
+
+@cache
+def encoder() -> Encoder:
+    return Encoder(processor(), model().config, Template())
+
+
+def task(objects: Iterable[DetObject], number: int = 0) -> Task:
+    """A sample about noise, in sizes that take turns; every third has two images."""
+    prompt = prompts()[number % 4]
+    record = Record(
+        tuple(f"{i}.png" for i in range(len(prompt.grid_I3))),
+        64,
+        64,
+        tuple(objects),
+        place=Place("train.jsonl", number + 1),
+    )
+    return Task(record, prompt, number, ())
+
+
+@dataclass
+class Bench:
+    """A Stage-2 objective over told rollouts; ``dumped`` is what it handed out to be dumped."""
+
+    settings: Settings
+    texts: Mapping[int, str] | Sequence[str] = ()
+    network: Any = None
+    dumped: list[tuple[list[Built], int]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.network = self.network or model()
+        self.generator = Writes(self.texts)
+        settings, made = self.settings, encoder()
+        maker = TargetMaker(self.generator, made.table, settings.policy, settings.iou_gate, seed=7)
+        self.steps = Steps(self.network, processor().coords, settings)
+        guard = batch_guard(self.network, processor())
+        self.objective = Stage2(self.steps, made, guard, maker, self._dump, pad_id=PAD)
+
+    def _dump(self, built: Sequence[Built], step: int) -> None:
+        self.dumped.append((list(built), step))
+
+    def prepare(self, tasks: Sequence[Task], step: int = 0, *, parts: int = 1) -> list[Stage2Prepared]:
+        """The tasks as so many micro-batches."""
+        each = -(-len(tasks) // parts)
+        loaded = [list(tasks[start : start + each]) for start in range(0, len(tasks), each)]
+        found: Any = self.objective.prepare(loaded, step)
+        return found
+
+    def run(
+        self, tasks: Sequence[Task], step: int = 0, *, parts: int = 1, also: Sequence[Stage2Prepared] = ()
+    ) -> tuple[torch.Tensor, dict[str, float], dict[str, float]]:
+        """Loss, parts of it and counts of a step; ``also`` are batches of other ranks, whose counts count too."""
+        batches = [*self.prepare(tasks, step, parts=parts), *also]
+        counts_C = torch.stack([batch.counts_C for batch in batches]).sum(0)
+        made = [self.objective.loss(batch, counts_C) for batch in batches]
+        names = made[0].parts.keys()
+        sums = {name: float(sum(float(one.parts[name]) for one in made)) for name in names}
+        counts = dict(zip(self.objective.counts, counts_C.tolist(), strict=True))
+        return torch.stack([one.loss for one in made]).sum(), sums, counts
+
+    def gradients(self, loss: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The gradient of every weight."""
+        self.network.zero_grad()
+        loss.backward()
+        named = self.network.named_parameters()
+        return {name: weight.grad.clone() for name, weight in named if weight.grad is not None}
+
+    @property
+    def targets(self) -> list[Target]:
+        """The targets that were made last."""
+        return [one.target for one in self.dumped[-1][0]]
+
+
+def channel_a(**changes: Any) -> Settings:
+    """Settings of Channel-A alone."""
+    return replace(policy_settings(), b_ratio=0.0, **changes)
+
+
+def in_channel(channel: Channel, **changes: Any) -> Settings:
+    return replace(policy_settings(), b_ratio=float(channel is Channel.B), **changes)
+
+
+# ---------------------------------------------------------------------------------------------------- the loss in loops
+
+
+@dataclass
+class Sums:
+    """Sums of a step over its samples, and what they are divided by."""
+
+    ce: torch.Tensor
+    weight: float = 0.0
+    matched: list[torch.Tensor] = field(default_factory=list)
+    fn: list[torch.Tensor] = field(default_factory=list)
+    coord: dict[str, list[torch.Tensor]] = field(default_factory=dict)
+
+
+def slow_loss(
+    first: Sequence[torch.Tensor],
+    last: Sequence[torch.Tensor],
+    answers: Sequence[int],
+    targets: Sequence[Target],
+    settings: Settings,
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """The loss of samples by their logits [T, V] in the first and the last forward, token by token and slot by slot.
+
+    ``answers`` are the places where the answers start. The parts go by the last part of their metric names.
+    """
+    sums = Sums(first[0].new_zeros(()))
+    for logits_TV, soft_TV, answer, target in zip(first, last, answers, targets, strict=True):
+        _add_tokens(sums, logits_TV, answer, target, settings)
+        _add_slots(sums, logits_TV, soft_TV, answer, target, settings)
+    ce = sums.ce / sums.weight if sums.weight else sums.ce
+    parts = {"ce": ce, "geo_matched": _mean(sums.matched, ce), "geo_fn": _mean(sums.fn, ce)}
+    loss = ce + settings.geo_weight * (parts["geo_matched"] + parts["geo_fn"])
+    if settings.coord is not None:
+        weights = {"soft_ce": settings.coord.soft_ce_weight, "w1": settings.coord.w1_weight}
+        weights |= {"hard_ce": settings.coord.ce_weight, "gate": settings.coord.gate_weight}
+        for name, weight in weights.items():
+            parts[f"coord_{name}"] = _mean(sums.coord.get(name, []), ce)
+            loss = loss + weight * parts[f"coord_{name}"]
+    return loss, parts
+
+
+def _mean(values: Sequence[torch.Tensor], like: torch.Tensor) -> torch.Tensor:
+    return torch.stack(list(values)).mean() if values else like.new_zeros(())
+
+
+def _add_tokens(sums: Sums, logits_TV: torch.Tensor, answer: int, target: Target, settings: Settings) -> None:
+    for position, (token, weight, kind) in enumerate(zip(target.ids, target.ce_weight, target.kind, strict=True)):
+        scaled = weight * (settings.desc_ce_weight if kind is Kind.DESC else 1.0)
+        if scaled:
+            row_V = logits_TV[answer + position - 1]
+            sums.ce = sums.ce + scaled * (row_V.logsumexp(0) - row_V[token])
+            sums.weight += scaled
+
+
+def _add_slots(
+    sums: Sums, logits_TV: torch.Tensor, soft_TV: torch.Tensor, answer: int, target: Target, settings: Settings
+) -> None:
+    ids_K = torch.tensor(processor().coords.ids)
+    bins_K = torch.arange(MAX_BIN + 1, dtype=logits_TV.dtype)
+    for slot in target.slots:
+        if slot.coord_loss != "none":
+            for position, bin_ in zip(slot.positions, slot.bins, strict=True):
+                _add_coord(sums, logits_TV[answer + position - 1], ids_K, bins_K, bin_, settings)
+        if slot.geometry == "none":
+            continue
+        rows_SK = soft_TV[[answer + position - 1 for position in slot.positions]][:, ids_K]
+        units_S = (rows_SK.softmax(1) * bins_K / MAX_BIN).sum(1)
+        group = {"matched": sums.matched, "fn": sums.fn}[slot.geometry]
+        group.append(_box_loss(units_S, slot, settings))
+
+
+def _box_loss(units_S: torch.Tensor, slot: Any, settings: Settings) -> torch.Tensor:
+    x, y = units_S[0::2], units_S[1::2]
+    box = torch.stack([x.min(), y.min(), x.max(), y.max()])
+    wanted = torch.tensor(slot.box, dtype=units_S.dtype) / MAX_BIN
+    smooth_l1, ciou = (term[0] for term in box_terms(box[None], wanted[None], beta=settings.beta))
+    if slot.written_as == "poly" and slot.group == "fn":
+        error = (units_S - torch.tensor(slot.bins, dtype=units_S.dtype) / MAX_BIN).abs()
+        smooth_l1 = torch.where(error < settings.beta, error**2 / (2 * settings.beta), error - settings.beta / 2).mean()
+    return settings.smooth_l1_weight * smooth_l1 + settings.ciou_weight * ciou
+
+
+def _add_coord(
+    sums: Sums, row_V: torch.Tensor, ids_K: torch.Tensor, bins_K: torch.Tensor, bin_: int, settings: Settings
+) -> None:
+    spec = settings.coord
+    assert spec is not None
+    assert spec.truncate is None
+    log_p_K = (row_V[ids_K] / spec.temperature).log_softmax(0)
+    q_K = (-((bins_K - bin_) ** 2) / (2 * spec.sigma**2)).softmax(0)
+    terms = {
+        "soft_ce": -(q_K * log_p_K).sum(),
+        "w1": (log_p_K.exp().cumsum(0) - q_K.cumsum(0)).abs().sum() / MAX_BIN,
+        "hard_ce": -log_p_K[bin_],
+        "gate": (row_V / spec.temperature).logsumexp(0) - (row_V[ids_K] / spec.temperature).logsumexp(0),
+    }
+    for name, value in terms.items():
+        sums.coord.setdefault(name, []).append(value)
+
+
+# ---------------------------------------------------------------------------------------------------- forwards in loops
+
+
+def slow_logits(network: Any, tasks: Sequence[Task], targets: Sequence[Target]) -> list[torch.Tensor]:
+    """The logits of each sample on its own, from transformers as it is: ids in, positions and all found by it."""
+    found = []
+    for one, target in zip(tasks, targets, strict=True):
+        inputs = one.prompt.model_inputs()
+        answer = torch.tensor(target.ids)[None]
+        ids_1T = torch.cat([inputs["input_ids"], answer], 1)
+        types_1T = torch.cat([inputs["mm_token_type_ids"], torch.zeros_like(answer)], 1)
+        inputs |= {"input_ids": ids_1T, "mm_token_type_ids": types_1T, "attention_mask": torch.ones_like(ids_1T)}
+        found.append(network(**inputs).logits[0])
+    return found
+
+
+def slow_channel_a(
+    network: Any, tasks: Sequence[Task], targets: Sequence[Target], settings: Settings, made: Encoder | None = None
+) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """The logits of the first and the last forward, each sample on its own, one soft embedding after the other."""
+    first, last = [], []
+    table_VD = network.get_input_embeddings().weight
+    ids = processor().coords.ids
+    for one, target in zip(tasks, targets, strict=True):
+        sample = (made or encoder()).join(one.prompt, target, one.record.place)
+        hard_TD = network.get_input_embeddings()(sample.ids_T)
+        logits_TV = _forward(network, sample, hard_TD)
+        first.append(logits_TV)
+        for _ in range(settings.n_softctx_iter - 1):
+            rows_TD = list(hard_TD)
+            for slot in target.slots:
+                for position in slot.positions:
+                    p_K = (logits_TV[sample.answer + position - 1][list(ids)] / settings.softctx_temperature).softmax(0)
+                    soft_D = torch.stack([p * table_VD[token] for p, token in zip(p_K, ids, strict=True)]).sum(0)
+                    detached = settings.softctx_grad_mode == "em_detach"
+                    rows_TD[sample.answer + position] = soft_D.detach() if detached else soft_D
+            logits_TV = _forward(network, sample, torch.stack(rows_TD))
+        last.append(logits_TV)
+    return first, last
+
+
+def _forward(network: Any, sample: Any, embeds_TD: torch.Tensor) -> torch.Tensor:
+    logits_1TV: torch.Tensor = network(
+        inputs_embeds=embeds_TD[None],
+        position_ids=sample.positions_3T[:, None],
+        pixel_values=sample.pixels_ND,
+        image_grid_thw=sample.grid_I3,
+        use_cache=False,
+    ).logits
+    return logits_1TV[0]
+
+
+def relative(found: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> float:
+    """How far two sets of gradients are apart, over the norm of the second."""
+    assert found.keys() == expected.keys()
+    norm = torch.stack([grad.double().norm() for grad in expected.values()]).norm()
+    assert norm > 0
+    apart = [(found[name].double() - grad.double()).norm() for name, grad in expected.items()]
+    return float(torch.stack(apart).norm() / norm)
+
+
+# ---------------------------------------------------------------------------------------------------- random samples
+
+
+def random_samples(seed: int, count: int) -> tuple[list[Task], list[str]]:
+    """Tasks with ground truth of all kinds, and what a careless or broken model writes about them."""
+    rng = random.Random(seed)
+    made = [rollouts.sample(rng) for _ in range(count)]
+    texts = [one.text.decode("utf-8", "replace") for one in made]
+    return [task(one.gt, number) for number, one in enumerate(made)], texts
+
+
+def count_calls(module: nn.Module, calls: dict[str, int], name: str) -> Callable[[], None]:
+    """Count the forwards of a module; the result ends that."""
+    calls[name] = 0
+
+    def count(*_: Any) -> None:
+        calls[name] += 1
+
+    return module.register_forward_pre_hook(count).remove
