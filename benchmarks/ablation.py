@@ -22,6 +22,7 @@ from coordspec.contracts import rule
 from coordspec.evaluate.join import join, read_records
 from coordspec.match import DEFAULT_IOU_GATE, match_objects
 from coordspec.predictions.files import read_predictions
+from coordspec.record import DetObject
 from coordspec.train.agreement import agreement
 
 CONFIGS = Path(__file__).parents[1] / "configs/demo"
@@ -104,7 +105,8 @@ def matched_iou(answers: Path, data: Path) -> float:
     joined = join(read_records(str(data), LIMIT), read_predictions(str(answers), LIMIT).predictions)
     matched, total = 0, 0.0
     for record, prediction in zip(joined.records, joined.predictions, strict=True):
-        predicted = () if prediction is None else prediction.objects
+        objects = () if prediction is None else prediction.objects
+        predicted = [DetObject(item.desc, item.bbox_2d, item.poly) for item in objects]
         found = agreement(record, predicted, match_objects(predicted, record.objects, DEFAULT_IOU_GATE).pairs)
         matched, total = matched + found.matched, total + found.iou
     return total / matched if matched else 0.0

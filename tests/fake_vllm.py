@@ -8,6 +8,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from PIL import Image
 from answer_samples import table
 from coordspec.config.inputs import Template
 from coordspec.config.stage2 import Decoding, Termination
-from coordspec.model.checkpoint import load_model, load_processor
+from coordspec.model.checkpoint import Processor, load_model, load_processor
 from coordspec.model.lora import load_adapter
 from coordspec.train.generation import Answer, ModelGenerator, Request
 from coordspec.train.generation.vllm.scored import logprobs_of
@@ -48,7 +49,7 @@ class FakeVllm:
         self.updates = True
         self.asked: list[tuple[str, Any]] = []
         self.adapters: dict[str, tuple[str, Any]] = {}
-        self.processor = load_processor(folder)
+        self.processor = _processor(folder)
         self.url = ""
         self._lock = threading.Lock()
 
@@ -121,6 +122,11 @@ class FakeVllm:
             (answer,) = writer.answers([Request(prompt, (body.get("seed", 0),))])
             ids, logprobs = answer.ids, list(answer.logprobs)
         return 200, completion(prompt.ids_T.tolist(), ids, logprobs, body["stop_token_ids"])
+
+
+@cache
+def _processor(folder: Path) -> Processor:
+    return load_processor(folder)
 
 
 def completion(prompt: list[int], ids: Any, logprobs: Any, stops: list[int]) -> dict[str, Any]:

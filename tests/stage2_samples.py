@@ -120,12 +120,13 @@ class Bench:
     settings: Settings
     texts: Mapping[int, str] | Sequence[str] = ()
     network: Any = None
+    encoder: Encoder | None = None
     dumped: list[tuple[list[Built], int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.network = self.network or model()
         self.generator = Writes(self.texts)
-        settings, made = self.settings, encoder()
+        settings, made = self.settings, self.encoder or encoder()
         maker = TargetMaker(self.generator, made.table, settings.policy, settings.iou_gate, seed=7)
         self.steps = Steps(self.network, processor().coords, settings)
         guard = batch_guard(self.network, processor())
@@ -296,8 +297,8 @@ def slow_channel_a(
 ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     """The logits of the first and the last forward, each sample on its own, one soft embedding after the other."""
     first, last = [], []
-    table_VD = network.get_input_embeddings().weight
-    ids = processor().coords.ids
+    ids = torch.tensor(processor().coords.ids)
+    table_KD = network.get_input_embeddings()(ids)
     for one, target in zip(tasks, targets, strict=True):
         sample = (made or encoder()).join(one.prompt, target, one.record.place)
         hard_TD = network.get_input_embeddings()(sample.ids_T)
@@ -307,8 +308,8 @@ def slow_channel_a(
             rows_TD = list(hard_TD)
             for slot in target.slots:
                 for position in slot.positions:
-                    p_K = (logits_TV[sample.answer + position - 1][list(ids)] / settings.softctx_temperature).softmax(0)
-                    soft_D = torch.stack([p * table_VD[token] for p, token in zip(p_K, ids, strict=True)]).sum(0)
+                    row_K = logits_TV[sample.answer + position - 1][ids] / settings.softctx_temperature
+                    soft_D = (row_K.softmax(0)[:, None] * table_KD).sum(0)
                     detached = settings.softctx_grad_mode == "em_detach"
                     rows_TD[sample.answer + position] = soft_D.detach() if detached else soft_D
             logits_TV = _forward(network, sample, torch.stack(rows_TD))

@@ -40,7 +40,6 @@ def config_of(name: str) -> Config:
 def test_what_is_shipped() -> None:
     assert FILES == [
         "base.yaml",
-        "demo/coord_loss.yaml",
         "demo/overlay.yaml",
         "demo/rollout_matching.yaml",
         "demo/stage1.yaml",

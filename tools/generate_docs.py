@@ -56,6 +56,7 @@ EXAMPLE: Final = Record(
 
 
 CHANNEL_B: Final = Path("docs/training/CHANNEL_B.md")
+STAGE2_RUNBOOK: Final = Path("docs/training/STAGE2_RUNBOOK.md")
 
 
 def pages() -> dict[Path, str]:
@@ -65,6 +66,7 @@ def pages() -> dict[Path, str]:
     data = Path("docs/data")
     pages = {data / "JSONL_CONTRACT.md": _contract_page(), data / "STATS.md": _stats_page()}
     pages |= {Path("docs/training/CONFIG.md"): _config_page(), CHANNEL_B: _channel_b_page()}
+    pages |= {STAGE2_RUNBOOK: _stage2_page()}
     pages |= {Path("docs/training/METRICS_LOSSES.md"): _metrics_page()}
     return {rules / "README.md": _rules_page(), **families, **pages}
 
@@ -312,16 +314,26 @@ def _named(name: str) -> str:
     return f"{_rule_link(rule(name), '../rules/')} {name}"
 
 
-# ---------------------------------------------------------------- docs/training/CHANNEL_B.md
+# ---------------------------------------------------------------- docs/training/CHANNEL_B.md, STAGE2_RUNBOOK.md
 
 
 def _channel_b_page() -> str:
     """The page as it stands, with its tables written anew."""
-    page = (Path(__file__).resolve().parent.parent / CHANNEL_B).read_text("utf-8")
+    page = _as_it_stands(CHANNEL_B)
     policies = mask_policies()
     page = _filled(page, "drop reasons", _reason_table())
     page = _filled(page, "mask policies", *(_policy_block(policy) for policy in policies.by_name.values()))
     return _filled(page, "ground truth", *(_policy_block(policy) for policy in policies.ground_truth.values()))
+
+
+def _stage2_page() -> str:
+    """The same for the policy that Stage-2 uses."""
+    policies = mask_policies()
+    return _filled(_as_it_stands(STAGE2_RUNBOOK), policies.default, _policy_block(policies.by_name[policies.default]))
+
+
+def _as_it_stands(page: Path) -> str:
+    return (Path(__file__).resolve().parent.parent / page).read_text("utf-8")
 
 
 def _filled(page: str, name: str, *blocks: str) -> str:
@@ -470,7 +482,8 @@ def _metrics_reading() -> Iterator[str]:
             "- Names with `eval/` stand in lines of their own, after every `training.eval_steps` and at the end. "
             "Losses are means over all of `data.val`, in Stage-2 those of Stage-1, so that both can be compared. What "
             "is measured on the model's own answers is there with `eval.generate`: answers are written greedily, read "
-            "strictly and matched class by class without confidences, as [`coordspec eval`](../evaluation/EVAL.md) does; a ratio to nothing is left out.",
+            "strictly and matched class by class without confidences, as [`coordspec eval`](../evaluation/EVAL.md) "
+            "does; a ratio to nothing is left out.",
             "- A resumed run cuts off the lines behind its checkpoint and writes them again. All of them are equal to "
             "those of an unbroken run, but for time, speed and memory.",
         )

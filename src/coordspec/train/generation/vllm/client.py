@@ -86,9 +86,11 @@ class Client:
         except TimeoutError as error:
             limit = f"{self._timeout_s:g} s (rollout_matching.vllm.timeout_s)"
             raise self.fault(f"{path} was not answered within {limit}") from error
-        except (OSError, http.client.HTTPException) as error:
-            said = shown(str(error) or type(error).__name__, _SHOWN)
+        except OSError as error:
+            said = _line(str(error) or type(error).__name__)
             raise self.fault(f"cannot be reached: {said}; is the vLLM server running there?") from error
+        except http.client.HTTPException as error:
+            raise self.fault(f"{path} was answered with broken HTTP: {_line(str(error))}") from error
         finally:
             connection.close()
 
@@ -104,7 +106,7 @@ class Client:
         try:
             return json.loads(reply.body)
         except (ValueError, RecursionError) as error:
-            raise self.fault(f"{path} was answered with no JSON: {shown(str(error), _SHOWN)}") from error
+            raise self.fault(f"{path} was answered with no JSON: {_line(str(error))}") from error
 
     def _exchange(
         self, connection: http.client.HTTPConnection, deadline: float, method: str, path: str, body: object
@@ -116,7 +118,7 @@ class Client:
         socket.settimeout(_left(deadline))
         response = connection.getresponse()
         if response.status in _REDIRECTS:
-            to = shown(response.headers.get("Location", "nowhere"), _SHOWN)
+            to = _line(response.headers.get("Location", "nowhere"))
             raise self.fault(f"{path} is redirected to {to}, and no redirect is followed; name that address itself")
         found = bytearray()
         while True:
@@ -128,7 +130,7 @@ class Client:
             if len(found) > self._max_bytes:
                 raise self.fault(f"{path} was answered with more than {self._max_bytes >> 20} MiB")
         if response.length:
-            raise http.client.IncompleteRead(b"", response.length)
+            raise http.client.IncompleteRead(bytes(found), response.length)
         return Reply(response.status, bytes(found))
 
 
@@ -145,11 +147,16 @@ def _left(deadline: float) -> float:
 
 
 def _message(body: bytes) -> str:
-    """What an error of vLLM says, or the text of another answer; one line that can be shown."""
+    """What an error of vLLM says, or the text of another answer."""
     text = body[: _SHOWN * 8].decode("utf-8", "replace")
     try:
         value = json.loads(body)
         text = str(value["error"]["message"])
     except (ValueError, RecursionError, KeyError, TypeError):
         pass
+    return _line(text)
+
+
+def _line(text: str) -> str:
+    """Foreign text as one line that can be shown."""
     return shown(" ".join(text.split()), _SHOWN)

@@ -174,8 +174,7 @@ class VllmGenerator:
                 return row.answer()
         raise self._client.fault(
             f"has ended an answer behind {len(found.ids)} tokens with finish_reason {found.finish_reason}, and "
-            f"neither with <|im_end|> nor at max_new_tokens: {self._most}; start vLLM with --max-model-len "
-            f"{self._config.template.max_length} or more"
+            f"neither with <|im_end|> nor at max_new_tokens: {self._most}; start vLLM as docs/training/VLLM.md says"
         )
 
     @property

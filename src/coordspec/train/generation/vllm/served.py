@@ -41,7 +41,7 @@ def served_models(client: Client) -> list[Served]:
     found = client.get(MODELS)
     try:
         return [_served(card) for card in found["data"]]
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise client.fault(f"{MODELS} lists no models as vLLM does; name its OpenAI-compatible interface") from error
 
 
@@ -108,11 +108,12 @@ def serve_command(config: Config, name: str) -> str:
     """How the server is started for a config."""
     rank = next((rank for rank in RANKS if rank >= config.lora.r), config.lora.r)
     template = config.template
+    room = template.max_length + config.rollout_matching.decoding.max_new_tokens
     limits = {"min_pixels": template.min_pixels, "max_pixels": template.max_pixels}
     given = json.dumps({key: value for key, value in limits.items() if value is not None})
     command = [
         *("vllm", "serve", str(Path(config.model.path).resolve()), "--served-model-name", name),
-        *("--enable-lora", "--max-lora-rank", str(rank), "--max-model-len", str(template.max_length)),
+        *("--enable-lora", "--max-lora-rank", str(rank), "--max-model-len", str(room)),
         *(("--mm-processor-kwargs", given) if given != "{}" else ()),
         *([] if config.model.freeze_vision and config.model.freeze_projector else ["--enable-tower-connector-lora"]),
     ]
