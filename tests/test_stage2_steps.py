@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -162,14 +163,12 @@ def doubled(kind: str = "qwen3", *, tied: bool = True) -> tuple[Any, Encoder]:
     return smallest_model(tied=tied).double().eval(), encoder()
 
 
-def adapted(head: str, *, tied: bool) -> tuple[Any, Encoder]:
-    """A tiny model in float64 of which adapters and coord rows are trained, or rows alone; all of them moved a bit."""
+def adapted(*, tied: bool) -> tuple[Any, Encoder]:
+    """A tiny model in float64 of which adapters and coord rows are trained; all of them moved a bit."""
     network, made = doubled(tied=tied)
-    freeze = Freeze(vision=True, projector=True, language=True, head=head)
-    if head == "coord_rows":
-        add_lora(network, LoraSpec(2, 4, 0.0, ("q_proj", "v_proj", "down_proj"), False), freeze, processor().coords)
-    else:
-        freeze_parts(network, freeze, processor().coords)
+    network.name_or_path = network.config.name_or_path = str(Path("model").resolve())  # as of a folder
+    freeze = Freeze(vision=True, projector=True, language=False, head="coord_rows")
+    add_lora(network, LoraSpec(2, 4, 0.0, ("q_proj", "v_proj", "down_proj"), False), freeze, processor().coords)
     with torch.no_grad():
         for weight in network.parameters():
             if weight.requires_grad:
@@ -226,12 +225,9 @@ def test_channel_b_of_qwen2_5() -> None:
 @pytest.mark.parametrize("head", ["coord_rows", "frozen"])
 def test_adapters_and_rows_alone(channel: Channel, tied: bool, head: str) -> None:
     settings = weighed(b_ratio=float(channel is Channel.B), n_softctx_iter=2, head_rows=head)
+    network, made = adapted(tied=tied) if head == "coord_rows" else doubled(tied=tied)
     if head == "frozen":
-        network, made = doubled(tied=tied)
-        network.get_input_embeddings().requires_grad_(False)
-        network.get_output_embeddings().requires_grad_(False)
-    else:
-        network, made = adapted(head, tied=tied)
+        freeze_parts(network, Freeze(False, False, False, "frozen"), processor().coords)
     check_model(settings, network, made)
 
 
@@ -267,9 +263,11 @@ def test_packed_rows() -> None:
 # ---------------------------------------------------------------------------------------------------- Channel-A
 
 
-def directional(settings: Settings, name: str, step: float = 1e-5) -> tuple[float, float]:
+def directional(settings: Settings, name: str, step: float = 5e-4) -> tuple[float, float]:
     """The gradient of the geometry of Channel-A along a random direction of a weight, and the finite difference."""
     network, made = doubled()
+    with torch.no_grad():  # so that what is fed back matters
+        network.get_input_embeddings().weight[list(processor().coords.ids)] *= 30
     weight = dict(network.named_parameters())[name]
     direction = torch.randn(weight.shape, generator=torch.Generator().manual_seed(2), dtype=F64)
     bench = Bench(settings, (), network, made)
@@ -288,13 +286,13 @@ UPPER = "model.language_model.layers.0.self_attn.o_proj.weight"
 
 
 def test_unrolled_gradients_are_finite_differences_and_detached_ones_are_not() -> None:
-    geometry = {"ciou_weight": 0.0, "geo_weight": 50.0, "n_softctx_iter": 3}  # CIoU holds its alpha for a constant
+    geometry = {"ciou_weight": 0.0, "geo_weight": 10.0, "n_softctx_iter": 3}  # CIoU holds its alpha for a constant
     settings = weighed(b_ratio=0.0, **geometry)
     found, difference = directional(settings, UPPER)
-    assert found == pytest.approx(difference, rel=1e-4)
+    assert found == pytest.approx(difference, rel=1e-3)
     cut, same = directional(replace(settings, softctx_grad_mode="em_detach"), UPPER)
-    assert same == pytest.approx(difference, rel=1e-6)
-    assert cut != pytest.approx(found, rel=1e-3)
+    assert same == pytest.approx(difference, rel=1e-3)
+    assert cut != pytest.approx(found, rel=1e-2)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
@@ -364,6 +362,8 @@ def test_expected_embedding() -> None:
     logits_SK[1, 7], logits_SK[1, 8] = 2.0, 0.0
     found = expected_embedding(logits_SK, coord_KD, 2.0)
     assert torch.allclose(found[0], (coord_KD[100] + coord_KD[300]) / 2)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert expected_embedding(logits_SK, coord_KD, 2.0).dtype == torch.float32, "that of the other embeddings"
     share = torch.tensor(1.0).sigmoid()
     assert torch.allclose(found[1], share * coord_KD[7] + (1 - share) * coord_KD[8])
 

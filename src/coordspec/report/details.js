@@ -71,7 +71,7 @@ function objectRow(card, item, index) {
   const facts = [GALLERY.judged ? null : `#${index}`, shape, nearText(card, item), scoreText(item)].filter(Boolean);
   const marker = make("span", { class: `glyph ${item.outcome}`, "aria-hidden": "true" }, OUTCOMES[item.outcome].glyph);
   const name = GALLERY.judged ? make("span", { class: "which" }, OUTCOMES[item.outcome].name) : null;
-  return make("li", { class: item.outcome, tabindex: "0", "data-o": index }, marker, make("bdi", { class: "desc" }, item.desc), name, make("span", { class: "facts" }, facts.join(" · ")));
+  return make("li", { class: item.outcome, tabindex: "0", "data-o": index }, marker, " ", make("bdi", { class: "desc" }, item.desc), " ", name, " ", make("span", { class: "facts" }, facts.join(" · ")));
 }
 
 function nearText(card, item) {

@@ -123,7 +123,7 @@ function countsElement(card) {
   else {
     for (const name of ["matched", "fn", "fp"]) {
       const number = count(card, name);
-      line.append(make("span", { class: `${name}${number ? "" : " none"}`, title: OUTCOMES[name].name }, make("span", { class: "glyph" }, OUTCOMES[name].glyph), String(number)));
+      line.append(make("span", { class: `${name}${number ? "" : " none"}`, title: OUTCOMES[name].name }, make("span", { class: "glyph" }, OUTCOMES[name].glyph), ` ${number}`), " ");
     }
     line.append(make("span", { class: "f1" }, card.f1 === null ? "empty" : `F1 ${card.f1.toFixed(2)}`));
   }

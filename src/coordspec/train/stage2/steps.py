@@ -163,7 +163,8 @@ class Steps:
 
 def expected_embedding(logits_SK: torch.Tensor, coord_KD: torch.Tensor, temperature: float) -> torch.Tensor:
     """``soft_SD``: the mean of the coord tokens' embeddings under the distribution over the bins of each slot."""
-    return (logits_SK / temperature).softmax(1).to(coord_KD.dtype) @ coord_KD
+    soft_SD = (logits_SK / temperature).softmax(1).to(coord_KD.dtype) @ coord_KD
+    return soft_SD.to(coord_KD.dtype)  # autocast multiplies in its own type
 
 
 def weigh_descs(batch: Batch, factor: float) -> torch.Tensor:
