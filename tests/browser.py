@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -20,6 +20,20 @@ from playwright.sync_api import Browser, Page, sync_playwright
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking")
 DESKTOP, PHONE = (1280, 860), (390, 844)
+_CONTRAST = """(names) => {
+  const linear = (c) => (c / 255 <= 0.03928 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4);
+  const light = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
+  const parse = (text) => text.match(/[\\d.]+/g).map(Number);
+  const ground = (one) => {
+    const color = parse(getComputedStyle(one).backgroundColor);
+    return (color[3] ?? 1) > 0.9 ? color : ground(one.parentElement);
+  };
+  return names.map((name) => {
+    const one = document.querySelector(name);
+    const [low, high] = [parse(getComputedStyle(one).color), ground(one)].map(light).sort((a, b) => a - b);
+    return [name, (high + 0.05) / (low + 0.05)];
+  });
+}"""
 
 
 @cache
@@ -79,3 +93,8 @@ def scrolls_sideways(page: Page) -> bool:
     """True for a page that is wider than its window."""
     root = "document.documentElement"
     return bool(page.evaluate(f"{root}.scrollWidth > {root}.clientWidth"))
+
+
+def low_contrast(page: Page, selectors: Sequence[str]) -> list[tuple[str, float]]:
+    """The elements whose text has too little contrast. WCAG 2.1, success criterion 1.4.3: 4.5 to 1."""
+    return [(name, ratio) for name, ratio in page.evaluate(_CONTRAST, list(selectors)) if ratio < 4.5]

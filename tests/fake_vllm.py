@@ -45,7 +45,7 @@ class FakeVllm:
         self.root = str(folder) if root is None else root
         self.script: tuple[int, ...] | None = None
         self.twist: Callable[[str, int, Any], Reply] = lambda path, status, body: (status, body)
-        self.before: Callable[[str], None] = lambda path: None
+        self.before: Callable[[str], object] = lambda path: None
         self.updates = True
         self.asked: list[tuple[str, Any]] = []
         self.adapters: dict[str, tuple[str, Any]] = {}

@@ -1,11 +1,16 @@
-"""What the tests of Stage-2 share: rollouts that are told, objectives around a tiny model, and the loss in plain loops."""
+"""What the tests of Stage-2 share: told rollouts, objectives around a tiny model, and the loss in plain loops."""
 
 from __future__ import annotations
 
+import atexit
+import json
 import random
+import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import torch
@@ -19,6 +24,7 @@ from coordspec.contracts import Kind
 from coordspec.coords import MAX_BIN
 from coordspec.errors import Place
 from coordspec.losses.box import box_terms
+from coordspec.model.checkpoint import save_checkpoint
 from coordspec.record import DetObject, Record, render_payload
 from coordspec.target import Target
 from coordspec.tokenizer import END_OF_TURN
@@ -32,12 +38,13 @@ from coordspec.train.stage2.settings import Settings, stage2_settings
 from coordspec.train.stage2.steps import Steps
 from coordspec.train.stage2.tasks import Task
 from train_samples import PAD, processor
-from training_runs import COORDS, merged, smallest_model
+from training_runs import COORDS, inputs, merged, smallest_model
 
 END = END_OF_TURN
 CAT, DOG = DetObject("cat", bbox_2d=(10, 10, 110, 110)), DetObject("dog", bbox_2d=(500, 500, 600, 700))
 BIRD = DetObject("bird", bbox_2d=(700, 10, 800, 110))
 NEAR_CAT = DetObject("cat", bbox_2d=(14, 8, 120, 112))
+WRONG = DetObject("nothing", bbox_2d=(990, 0, 999, 9))
 TRIANGLE = DetObject("sail", poly=(300, 300, 400, 500, 200, 480))
 AB: dict[str, Any] = {"custom": {"trainer_variant": "stage2_ab"}, "stage2_ab": {"schedule": {"b_ratio": 1}}}
 """What makes a config of ``training_runs.settings`` one of Channel-B alone."""
@@ -91,8 +98,8 @@ def policy_settings(policy: str = "unified") -> Settings:
 
 @cache
 def model() -> Any:
-    """The smallest model, in evaluation mode; nobody changes its weights."""
-    return smallest_model().eval()
+    """The smallest model, sharp and in evaluation mode; nobody changes its weights."""
+    return sharp(smallest_model()).eval()
 
 
 @cache
@@ -147,11 +154,11 @@ class Bench:
     ) -> tuple[torch.Tensor, dict[str, float], dict[str, float]]:
         """Loss, parts of it and counts of a step; ``also`` are batches of other ranks, whose counts count too."""
         batches = [*self.prepare(tasks, step, parts=parts), *also]
-        counts_C = torch.stack([batch.counts_C for batch in batches]).sum(0)
-        made = [self.objective.loss(batch, counts_C) for batch in batches]
+        counts_c = torch.stack([batch.counts_C for batch in batches]).sum(0)
+        made = [self.objective.loss(batch, counts_c) for batch in batches]
         names = made[0].parts.keys()
         sums = {name: float(sum(float(one.parts[name]) for one in made)) for name in names}
-        counts = dict(zip(self.objective.counts, counts_C.tolist(), strict=True))
+        counts = dict(zip(self.objective.counts, counts_c.tolist(), strict=True))
         return torch.stack([one.loss for one in made]).sum(), sums, counts
 
     def gradients(self, loss: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -174,6 +181,44 @@ def channel_a(**changes: Any) -> Settings:
 
 def in_channel(channel: Channel, **changes: Any) -> Settings:
     return replace(policy_settings(), b_ratio=float(channel is Channel.B), **changes)
+
+
+@cache
+def peaked() -> Path:
+    """The folder of a sharp model."""
+    path = Path(mkdtemp(prefix="coordspec-tests-"))
+    atexit.register(shutil.rmtree, path)
+    save_checkpoint(sharp(smallest_model()), processor(), path, source=path)
+    return path
+
+
+def sharp(network: Any) -> Any:
+    """The model with coordinates that it is sure of, so that its boxes are boxes.
+
+    Those of an untrained model are nearly points, whose aspect ratio is rounding.
+    """
+    with torch.no_grad():
+        for embedding in {network.get_input_embeddings().weight, network.get_output_embeddings().weight}:
+            embedding[list(processor().coords.ids)] *= 60
+    return network
+
+
+@cache
+def told() -> dict[int, str]:
+    """Rollouts for the records of ``training_runs.inputs``: matches, misses, wrong and dropped entries, cut, unread."""
+    lines = (inputs() / "shapes/train.jsonl").read_text("utf-8").splitlines()
+    found = {}
+    for number, line in enumerate(lines):
+        items = [DetObject(one["desc"], tuple(one["bbox_2d"])) for one in json.loads(line)["objects"]]
+        nearly = DetObject("thing", tuple(min(999, k + 9) for k in items[0].bbox_2d or ()))
+        dropped = ', "object_3": {"desc": "x"}'
+        found[number] = (
+            body(nearly, WRONG) + dropped + "}" + END,
+            body(*items[1:], WRONG) + ', "object_7": {"de',
+            whole(*items),
+            "none",
+        )[number % 4]
+    return found
 
 
 # ---------------------------------------------------------------------------------------------------- the loss in loops
@@ -202,9 +247,9 @@ def slow_loss(
     ``answers`` are the places where the answers start. The parts go by the last part of their metric names.
     """
     sums = Sums(first[0].new_zeros(()))
-    for logits_TV, soft_TV, answer, target in zip(first, last, answers, targets, strict=True):
-        _add_tokens(sums, logits_TV, answer, target, settings)
-        _add_slots(sums, logits_TV, soft_TV, answer, target, settings)
+    for logits_tv, soft_tv, answer, target in zip(first, last, answers, targets, strict=True):
+        _add_tokens(sums, logits_tv, answer, target, settings)
+        _add_slots(sums, logits_tv, soft_tv, answer, target, settings)
     ce = sums.ce / sums.weight if sums.weight else sums.ce
     parts = {"ce": ce, "geo_matched": _mean(sums.matched, ce), "geo_fn": _mean(sums.fn, ce)}
     loss = ce + settings.geo_weight * (parts["geo_matched"] + parts["geo_fn"])
@@ -221,56 +266,56 @@ def _mean(values: Sequence[torch.Tensor], like: torch.Tensor) -> torch.Tensor:
     return torch.stack(list(values)).mean() if values else like.new_zeros(())
 
 
-def _add_tokens(sums: Sums, logits_TV: torch.Tensor, answer: int, target: Target, settings: Settings) -> None:
+def _add_tokens(sums: Sums, logits_tv: torch.Tensor, answer: int, target: Target, settings: Settings) -> None:
     for position, (token, weight, kind) in enumerate(zip(target.ids, target.ce_weight, target.kind, strict=True)):
         scaled = weight * (settings.desc_ce_weight if kind is Kind.DESC else 1.0)
         if scaled:
-            row_V = logits_TV[answer + position - 1]
-            sums.ce = sums.ce + scaled * (row_V.logsumexp(0) - row_V[token])
+            row_v = logits_tv[answer + position - 1]
+            sums.ce = sums.ce + scaled * (row_v.logsumexp(0) - row_v[token])
             sums.weight += scaled
 
 
 def _add_slots(
-    sums: Sums, logits_TV: torch.Tensor, soft_TV: torch.Tensor, answer: int, target: Target, settings: Settings
+    sums: Sums, logits_tv: torch.Tensor, soft_tv: torch.Tensor, answer: int, target: Target, settings: Settings
 ) -> None:
-    ids_K = torch.tensor(processor().coords.ids)
-    bins_K = torch.arange(MAX_BIN + 1, dtype=logits_TV.dtype)
+    ids_k = torch.tensor(processor().coords.ids)
+    bins_k = torch.arange(MAX_BIN + 1, dtype=logits_tv.dtype)
     for slot in target.slots:
         if slot.coord_loss != "none":
             for position, bin_ in zip(slot.positions, slot.bins, strict=True):
-                _add_coord(sums, logits_TV[answer + position - 1], ids_K, bins_K, bin_, settings)
+                _add_coord(sums, logits_tv[answer + position - 1], ids_k, bins_k, bin_, settings)
         if slot.geometry == "none":
             continue
-        rows_SK = soft_TV[[answer + position - 1 for position in slot.positions]][:, ids_K]
-        units_S = (rows_SK.softmax(1) * bins_K / MAX_BIN).sum(1)
+        rows_sk = soft_tv[[answer + position - 1 for position in slot.positions]][:, ids_k]
+        units_s = (rows_sk.softmax(1) * bins_k / MAX_BIN).sum(1)
         group = {"matched": sums.matched, "fn": sums.fn}[slot.geometry]
-        group.append(_box_loss(units_S, slot, settings))
+        group.append(_box_loss(units_s, slot, settings))
 
 
-def _box_loss(units_S: torch.Tensor, slot: Any, settings: Settings) -> torch.Tensor:
-    x, y = units_S[0::2], units_S[1::2]
+def _box_loss(units_s: torch.Tensor, slot: Any, settings: Settings) -> torch.Tensor:
+    x, y = units_s[0::2], units_s[1::2]
     box = torch.stack([x.min(), y.min(), x.max(), y.max()])
-    wanted = torch.tensor(slot.box, dtype=units_S.dtype) / MAX_BIN
+    wanted = torch.tensor(slot.box, dtype=units_s.dtype) / MAX_BIN
     smooth_l1, ciou = (term[0] for term in box_terms(box[None], wanted[None], beta=settings.beta))
     if slot.written_as == "poly" and slot.group == "fn":
-        error = (units_S - torch.tensor(slot.bins, dtype=units_S.dtype) / MAX_BIN).abs()
+        error = (units_s - torch.tensor(slot.bins, dtype=units_s.dtype) / MAX_BIN).abs()
         smooth_l1 = torch.where(error < settings.beta, error**2 / (2 * settings.beta), error - settings.beta / 2).mean()
     return settings.smooth_l1_weight * smooth_l1 + settings.ciou_weight * ciou
 
 
 def _add_coord(
-    sums: Sums, row_V: torch.Tensor, ids_K: torch.Tensor, bins_K: torch.Tensor, bin_: int, settings: Settings
+    sums: Sums, row_v: torch.Tensor, ids_k: torch.Tensor, bins_k: torch.Tensor, bin_: int, settings: Settings
 ) -> None:
     spec = settings.coord
     assert spec is not None
     assert spec.truncate is None
-    log_p_K = (row_V[ids_K] / spec.temperature).log_softmax(0)
-    q_K = (-((bins_K - bin_) ** 2) / (2 * spec.sigma**2)).softmax(0)
+    log_p_k = (row_v[ids_k] / spec.temperature).log_softmax(0)
+    q_k = (-((bins_k - bin_) ** 2) / (2 * spec.sigma**2)).softmax(0)
     terms = {
-        "soft_ce": -(q_K * log_p_K).sum(),
-        "w1": (log_p_K.exp().cumsum(0) - q_K.cumsum(0)).abs().sum() / MAX_BIN,
-        "hard_ce": -log_p_K[bin_],
-        "gate": (row_V / spec.temperature).logsumexp(0) - (row_V[ids_K] / spec.temperature).logsumexp(0),
+        "soft_ce": -(q_k * log_p_k).sum(),
+        "w1": (log_p_k.exp().cumsum(0) - q_k.cumsum(0)).abs().sum() / MAX_BIN,
+        "hard_ce": -log_p_k[bin_],
+        "gate": (row_v / spec.temperature).logsumexp(0) - (row_v[ids_k] / spec.temperature).logsumexp(0),
     }
     for name, value in terms.items():
         sums.coord.setdefault(name, []).append(value)
@@ -285,9 +330,9 @@ def slow_logits(network: Any, tasks: Sequence[Task], targets: Sequence[Target]) 
     for one, target in zip(tasks, targets, strict=True):
         inputs = one.prompt.model_inputs()
         answer = torch.tensor(target.ids)[None]
-        ids_1T = torch.cat([inputs["input_ids"], answer], 1)
-        types_1T = torch.cat([inputs["mm_token_type_ids"], torch.zeros_like(answer)], 1)
-        inputs |= {"input_ids": ids_1T, "mm_token_type_ids": types_1T, "attention_mask": torch.ones_like(ids_1T)}
+        ids_1t = torch.cat([inputs["input_ids"], answer], 1)
+        types_1t = torch.cat([inputs["mm_token_type_ids"], torch.zeros_like(answer)], 1)
+        inputs |= {"input_ids": ids_1t, "mm_token_type_ids": types_1t, "attention_mask": torch.ones_like(ids_1t)}
         found.append(network(**inputs).logits[0])
     return found
 
@@ -298,34 +343,34 @@ def slow_channel_a(
     """The logits of the first and the last forward, each sample on its own, one soft embedding after the other."""
     first, last = [], []
     ids = torch.tensor(processor().coords.ids)
-    table_KD = network.get_input_embeddings()(ids)
+    table_kd = network.get_input_embeddings()(ids)
     for one, target in zip(tasks, targets, strict=True):
         sample = (made or encoder()).join(one.prompt, target, one.record.place)
-        hard_TD = network.get_input_embeddings()(sample.ids_T)
-        logits_TV = _forward(network, sample, hard_TD)
-        first.append(logits_TV)
+        hard_td = network.get_input_embeddings()(sample.ids_T)
+        logits_tv = _forward(network, sample, hard_td)
+        first.append(logits_tv)
         for _ in range(settings.n_softctx_iter - 1):
-            rows_TD = list(hard_TD)
+            rows_td = list(hard_td)
             for slot in target.slots:
                 for position in slot.positions:
-                    row_K = logits_TV[sample.answer + position - 1][ids] / settings.softctx_temperature
-                    soft_D = (row_K.softmax(0)[:, None] * table_KD).sum(0)
+                    row_k = logits_tv[sample.answer + position - 1][ids] / settings.softctx_temperature
+                    soft_d = (row_k.softmax(0)[:, None] * table_kd).sum(0)
                     detached = settings.softctx_grad_mode == "em_detach"
-                    rows_TD[sample.answer + position] = soft_D.detach() if detached else soft_D
-            logits_TV = _forward(network, sample, torch.stack(rows_TD))
-        last.append(logits_TV)
+                    rows_td[sample.answer + position] = soft_d.detach() if detached else soft_d
+            logits_tv = _forward(network, sample, torch.stack(rows_td))
+        last.append(logits_tv)
     return first, last
 
 
-def _forward(network: Any, sample: Any, embeds_TD: torch.Tensor) -> torch.Tensor:
-    logits_1TV: torch.Tensor = network(
-        inputs_embeds=embeds_TD[None],
+def _forward(network: Any, sample: Any, embeds_td: torch.Tensor) -> torch.Tensor:
+    logits_1tv: torch.Tensor = network(
+        inputs_embeds=embeds_td[None],
         position_ids=sample.positions_3T[:, None],
         pixel_values=sample.pixels_ND,
         image_grid_thw=sample.grid_I3,
         use_cache=False,
     ).logits
-    return logits_1TV[0]
+    return logits_1tv[0]
 
 
 def relative(found: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> float:

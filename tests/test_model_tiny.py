@@ -11,12 +11,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers.models.qwen3_vl.modeling_qwen3_vl import apply_rotary_pos_emb_vision
 
 from coordspec.coords import CoordVocab
 from coordspec.model.bpe import MAX_PIECES, train_bpe
 from coordspec.model.checkpoint import embedding_weight, head_weight, load_model, load_processor
 from coordspec.model.coord_rows import ordered_rows
-from coordspec.model.tiny import IMAGE_SIDE, TinySpec, tiny_model, tiny_tokenizer, write_tiny_model
+from coordspec.model.tiny import IMAGE_SIDE, PATCH, TinySpec, tiny_model, tiny_tokenizer, write_tiny_model
+from coordspec.shapes import SceneSpec, draw, scene
 from model_samples import ANSWER, QUESTION, batch, folder, logits, model, processor
 
 HARD = ["naïve café", "cafe\u0301", "Ω Ω", "黒い猫 碗", "👩‍👩‍👧‍👦 🇩🇪", " \t\r\n  x  ", "ﷺ\u200b", '{"desc": "é"}']
@@ -127,7 +129,8 @@ def test_a_seed_fixes_the_weights_and_leaves_the_global_one_alone() -> None:
     assert torch.equal(torch.rand(1), drawn)
     again, other = tiny_model(tokenizer, seed=3).state_dict(), tiny_model(tokenizer, seed=4).state_dict()
     assert all(torch.equal(first[name], again[name]) for name in first)
-    assert not any(torch.equal(first[name], other[name]) for name in first if first[name].ndim > 1)
+    drawn_ones = [name for name in first if first[name].ndim > 1 and "patch_embed" not in name]
+    assert not any(torch.equal(first[name], other[name]) for name in drawn_ones)
 
 
 def test_every_process_trains_the_same_tokenizer() -> None:
@@ -158,6 +161,51 @@ def test_the_same_seed_writes_the_same_files(tmp_path: Path) -> None:
 def test_what_is_loaded_is_what_was_made() -> None:
     inputs = batch(load_processor(folder()))
     assert torch.equal(logits(load_model(folder()), inputs), logits(model(), batch(processor())))
+
+
+# --------------------------------------------------------------------------------------------------------------- vision
+
+
+def test_features_of_drawn_patches_are_all_of_one_size_at_first() -> None:
+    """No hue and no frequency drowns the others: of random filters, nearly all answer to the mean of a patch alone."""
+    images = [draw(scene(0, "train", index, SceneSpec(IMAGE_SIDE, IMAGE_SIDE))) for index in range(40)]
+    pixels = processor().image_processor(images=images, return_tensors="pt")["pixel_values"]
+    with torch.no_grad():
+        features = model().model.visual.patch_embed(pixels)
+    deviations = features.std(dim=0)
+    assert 1 < deviations.square().mean().sqrt() < 2
+    assert deviations.max() / deviations.median() < 5
+    values = torch.linalg.svdvals((features - features.mean(0)) / deviations)
+    assert (values.square() / values.square().sum() < 0.2).all()
+
+
+NEIGHBOURS = {(-1, -1), (1, 1), (-1, 1), (1, -1), (0, -1), (0, 1)}
+
+
+def test_heads_look_at_neighbours_at_first() -> None:
+    attention = model().model.visual.blocks[0].attn
+    side = IMAGE_SIDE // PATCH
+    places = torch.tensor([(y, x) for y in range(side) for x in range(side)])
+    scores = scores_without_content(attention, places)
+    found = set()
+    for head in scores:
+        inner = [(y, x) for y in range(1, side - 1) for x in range(1, side - 1)]
+        seen = {tuple((places[head[y * side + x].argmax()] - torch.tensor([y, x])).tolist()) for y, x in inner}
+        assert len(seen) == 1
+        found |= seen
+        shares = head.softmax(dim=1).amax(dim=1)
+        assert shares[[y * side + x for y, x in inner]].min() > 0.25  # of 64 patches
+    assert found == NEIGHBOURS
+
+
+def scores_without_content(attention: torch.nn.Module, places: torch.Tensor) -> torch.Tensor:
+    """Attention scores of all patches, heads first, where nothing but the biases of queries and keys speaks."""
+    size = attention.head_dim
+    rates = 10000 ** (-torch.arange(0, size // 2, 2) / (size // 2))
+    angles = torch.cat([places[:, :1] * rates, places[:, 1:] * rates], dim=1).repeat(1, 2)
+    query, key, _ = attention.qkv.bias.detach().view(3, 1, -1, size).expand(-1, len(places), -1, -1)
+    query, key = apply_rotary_pos_emb_vision(query, key, angles.cos(), angles.sin())
+    return torch.einsum("qhd,khd->hqk", query, key) / size**0.5
 
 
 # ----------------------------------------------------------------------------------------------------------- coord rows
@@ -208,11 +256,11 @@ def test_the_model_begins_with_ordered_rows() -> None:
 
 
 def test_the_command(coordspec) -> None:
-    assert coordspec("tiny-model", "one").out == "one: 1,907,200 parameters, 1,520 tokens, 1,000 coord tokens\n"
+    assert coordspec("tiny-model", "one").out == "one: 2,018,368 parameters, 1,520 tokens, 1,000 coord tokens\n"
     done = coordspec("tiny-model", "one")
     assert (done.status, done.err) == (2, "error: one: is not empty; name another folder, or pass --overwrite\n")
     done = coordspec("tiny-model", "one", "--overwrite", "--without-coord-tokens", "--vocab-size", "300", "--seed", "7")
-    assert (done.status, done.out, done.err) == (0, "one: 1,752,064 parameters, 308 tokens, no coord tokens\n", "")
+    assert (done.status, done.out, done.err) == (0, "one: 1,863,232 parameters, 308 tokens, no coord tokens\n", "")
     done = coordspec("tiny-model", "two", "--vocab-size", "9")
     assert done.status == 2
     assert done.err.endswith("Error: a vocabulary of 9 byte pieces cannot be made: from 256 to 600 can\n")

@@ -6,6 +6,7 @@ import gzip
 import json
 import math
 import random
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -135,6 +136,8 @@ def test_which_records_of_a_data_file_are_shown(order: str, wanted: list[str], r
     assert [card["path"] for card in value["gallery"]["cards"]] == wanted
     assert value["gallery"]["total"] == 8
     assert done.out == f"page.html: 2 of 8 records shown, {Order(order).about}; see --max-images\n"
+    _, value = report("data.jsonl", "--order", order, "--max-images", 1)
+    assert [card["path"] for card in value["gallery"]["cards"]] == wanted[:1]
 
 
 def test_findings_are_counted_and_listed_up_to_a_limit(report: Report, tmp_path: Path) -> None:
@@ -191,14 +194,12 @@ def test_small_images_are_small(side: int, tmp_path: Path) -> None:
         assert len(uri) <= 4 * BYTES_OF_SIDE * side / 3 + 50
 
 
-def test_the_data_needs_no_package_of_an_extra(spawn: Callable[..., Done], tmp_path: Path) -> None:
+def test_the_data_needs_no_package_of_an_extra(tmp_path: Path) -> None:
     (tmp_path / "data.jsonl").write_text(json.dumps({**GOOD, "objects": [{"desc": "cat", "bbox_2d": [1, 2, 3, 4]}]}))
     code = (
         "import sys\nfor name in ('numpy', 'scipy', 'shapely', 'torch', 'tokenizers'): sys.modules[name] = None\n"
         "from coordspec_cli.main import run\nsys.exit(run(['report', 'data.jsonl', '-o', 'page.html']))"
     )
-    import subprocess
-
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "page.html: 1 record\n"), done.stderr
 
@@ -286,10 +287,10 @@ def test_the_table_by_category(report: Report, tmp_path: Path) -> None:
 
 def test_strays_are_findings(report: Report, tmp_path: Path) -> None:
     write_scenes((record(CAT), [found(CAT)]), (record(DOG, name="b.png"), [found(DOG)]))
-    Path("data.jsonl").write_text(Path("data.jsonl").read_text().splitlines()[0])
+    Path("data.jsonl").write_text(Path("data.jsonl").read_text().splitlines()[1])
     done, value = report("preds.jsonl", "data.jsonl")
     assert done.status == 1
-    assert [(item["code"], item["place"]) for item in value["findings"]["listed"]] == [("PRD007", "preds.jsonl:2")]
+    assert [(item["code"], item["place"]) for item in value["findings"]["listed"]] == [("PRD007", "preds.jsonl:1")]
     assert value["gallery"]["cards"][0]["findings"] == []
     assert facts(value)["F1"] == "1.000"
 
@@ -408,6 +409,11 @@ def test_values_that_are_no_numbers_are_left_out(odd: float) -> None:
     chart = lines("loss", {"training": [(1, odd), (2, 5.0)], "data.val": [(2, odd)]}, x="step", about="It is.")
     assert [one["points"] for one in chart["series"]] == [[[2, 5.0]], []]
     assert chart["about"] == "It is. 2 values that are no finite numbers are not drawn."
+
+
+def test_names_of_charts_are_safe_to_show() -> None:
+    chart = lines("a\u202e", {"b\u202e": [(1, 1.0)]}, x="step")
+    assert (chart["title"], chart["series"][0]["name"]) == ("a\\u202e", "b\\u202e")
 
 
 def test_huge_values_have_a_mean() -> None:

@@ -1,4 +1,4 @@
-"""The loss of both channels against plain loops: values, gradients, forwards, packing, micro-batches, head and adapters."""
+"""The loss of both channels against plain loops: values, gradients, forwards, packing, micro-batches, adapters."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ from stage2_samples import (
     policy_settings,
     random_samples,
     relative,
+    sharp,
     slow_channel_a,
     slow_logits,
     slow_loss,
@@ -119,9 +120,9 @@ def check_random_step(seed: int, count: int, policy: str, packed: bool) -> None:
     targets = [bench.targets[line - 1] for line in order]
     length = prepared.batch.ids_BT.shape[1]
     again = leaf.detach().clone().requires_grad_()
-    parts_TV = [again[span.row * length + span.start : span.row * length + span.end] for span in prepared.batch.spans]
+    parts_tv = [again[span.row * length + span.start : span.row * length + span.end] for span in prepared.batch.spans]
     answers = [span.answer - span.start for span in prepared.batch.spans]
-    expected, parts = slow_loss(parts_TV, parts_TV, answers, targets, settings)
+    expected, parts = slow_loss(parts_tv, parts_tv, answers, targets, settings)
     assert loss.loss.item() == pytest.approx(expected.item(), rel=1e-6)
     for name, value in loss.parts.items():
         wanted = expected if name == "loss" or name.endswith("/loss") else parts[name.partition("/")[2]]
@@ -138,7 +139,7 @@ def check_random_step(seed: int, count: int, policy: str, packed: bool) -> None:
 
 @pytest.mark.parametrize("policy", POLICIES)
 @given(seed=st.integers(0, 2**32), packed=st.booleans())
-@hypothesis_settings(max_examples=8, deadline=None)
+@hypothesis_settings(max_examples=5, deadline=None)
 def test_any_rollouts_give_the_loss_of_plain_loops_and_no_gradient_elsewhere(
     policy: str, seed: int, packed: bool
 ) -> None:
@@ -160,7 +161,7 @@ def doubled(kind: str = "qwen3", *, tied: bool = True) -> tuple[Any, Encoder]:
     """A tiny model in float64, and its encoder."""
     if kind == "qwen2_5":
         return copy.deepcopy(train_samples.qwen2_5()).double(), train_samples.encoder(train_samples.qwen2_5())
-    return smallest_model(tied=tied).double().eval(), encoder()
+    return sharp(smallest_model(tied=tied)).double().eval(), encoder()
 
 
 def adapted(*, tied: bool) -> tuple[Any, Encoder]:
@@ -172,7 +173,9 @@ def adapted(*, tied: bool) -> tuple[Any, Encoder]:
     with torch.no_grad():
         for weight in network.parameters():
             if weight.requires_grad:
-                weight += torch.randn(weight.shape, generator=torch.Generator().manual_seed(1), dtype=F64) * 0.01
+                weight.add_(
+                    torch.randn(weight.shape, generator=torch.Generator().manual_seed(1), dtype=F64), alpha=0.01
+                )
     return network.double().eval(), made
 
 
@@ -243,9 +246,7 @@ OTHER_SHAPES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("shape", OTHER_SHAPES)
 def test_other_shapes_of_a_step(shape: str, channel: Channel) -> None:
     run = dict(OTHER_SHAPES[shape])
-    settings = weighed(
-        b_ratio=float(channel is Channel.B), n_softctx_iter=2, pack_length=run.pop("pack_length", None)
-    )
+    settings = weighed(b_ratio=float(channel is Channel.B), n_softctx_iter=2, pack_length=run.pop("pack_length", None))
     check_model(settings, *doubled(), **run)
 
 
@@ -266,8 +267,6 @@ def test_packed_rows() -> None:
 def directional(settings: Settings, name: str, step: float = 5e-4) -> tuple[float, float]:
     """The gradient of the geometry of Channel-A along a random direction of a weight, and the finite difference."""
     network, made = doubled()
-    with torch.no_grad():  # so that what is fed back matters
-        network.get_input_embeddings().weight[list(processor().coords.ids)] *= 30
     weight = dict(network.named_parameters())[name]
     direction = torch.randn(weight.shape, generator=torch.Generator().manual_seed(2), dtype=F64)
     bench = Bench(settings, (), network, made)
@@ -292,7 +291,7 @@ def test_unrolled_gradients_are_finite_differences_and_detached_ones_are_not() -
     assert found == pytest.approx(difference, rel=1e-3)
     cut, same = directional(replace(settings, softctx_grad_mode="em_detach"), UPPER)
     assert same == pytest.approx(difference, rel=1e-3)
-    assert cut != pytest.approx(found, rel=1e-2)
+    assert cut != pytest.approx(found, rel=2e-3)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
@@ -344,28 +343,28 @@ def test_later_inputs_are_expectations_at_coord_slots_and_the_same_elsewhere() -
     ids = torch.tensor(processor().coords.ids)
     flat = prepared.batch.ids_BT.flatten()
     assert positions == {at for at, token in enumerate(flat.tolist()) if token in processor().coords.bin_of_id}
-    weight_VD = network.get_input_embeddings().weight
+    weight_vd = network.get_input_embeddings().weight
     for (embeds, _), (_, before) in zip(seen[1:], seen, strict=False):
-        hidden_TD = before.flatten(0, 1)
-        for at, (found_D, first_D) in enumerate(zip(embeds.flatten(0, 1), seen[0][0].flatten(0, 1), strict=True)):
+        hidden_td = before.flatten(0, 1)
+        for at, (found_d, first_d) in enumerate(zip(embeds.flatten(0, 1), seen[0][0].flatten(0, 1), strict=True)):
             if at not in positions:
-                assert torch.equal(found_D, first_D)
+                assert torch.equal(found_d, first_d)
                 continue
-            p_K = (network.lm_head(hidden_TD[at - 1])[ids] / 0.5).softmax(0)
-            assert torch.allclose(found_D, p_K @ weight_VD[ids], rtol=1e-4, atol=1e-6)
+            p_k = (network.lm_head(hidden_td[at - 1])[ids] / 0.5).softmax(0)
+            assert torch.allclose(found_d, p_k @ weight_vd[ids], rtol=1e-4, atol=1e-6)
 
 
 def test_expected_embedding() -> None:
-    coord_KD = torch.randn(1000, 5)
-    logits_SK = torch.full((2, 1000), -1e4)
-    logits_SK[0, [100, 300]] = 3.0
-    logits_SK[1, 7], logits_SK[1, 8] = 2.0, 0.0
-    found = expected_embedding(logits_SK, coord_KD, 2.0)
-    assert torch.allclose(found[0], (coord_KD[100] + coord_KD[300]) / 2)
+    coord_kd = torch.randn(1000, 5)
+    logits_sk = torch.full((2, 1000), -1e4)
+    logits_sk[0, [100, 300]] = 3.0
+    logits_sk[1, 7], logits_sk[1, 8] = 2.0, 0.0
+    found = expected_embedding(logits_sk, coord_kd, 2.0)
+    assert torch.allclose(found[0], (coord_kd[100] + coord_kd[300]) / 2)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert expected_embedding(logits_SK, coord_KD, 2.0).dtype == torch.float32, "that of the other embeddings"
+        assert expected_embedding(logits_sk, coord_kd, 2.0).dtype == torch.float32, "that of the other embeddings"
     share = torch.tensor(1.0).sigmoid()
-    assert torch.allclose(found[1], share * coord_KD[7] + (1 - share) * coord_KD[8])
+    assert torch.allclose(found[1], share * coord_kd[7] + (1 - share) * coord_kd[8])
 
 
 # ---------------------------------------------------------------------------------------------------- odd batches
@@ -407,8 +406,8 @@ def test_a_step_without_any_weight(channel: Channel) -> None:
     bench = Bench(replace(policy_settings(), b_ratio=float(channel is Channel.B), n_softctx_iter=2), [whole(), whole()])
     prepared = bench.prepare([task([], 0), task([], 1)])[0]
     nothing = replace(prepared.batch, weights_BT=torch.zeros_like(prepared.batch.weights_BT))
-    counts_C = torch.zeros_like(prepared.counts_C)
-    made = bench.objective.loss(replace(prepared, batch=nothing), counts_C)
+    counts_c = torch.zeros_like(prepared.counts_C)
+    made = bench.objective.loss(replace(prepared, batch=nothing), counts_c)
     assert made.loss.item() == 0
     assert all(float(value) == 0 for value in made.parts.values())
     gradients = bench.gradients(made.loss)
@@ -426,7 +425,7 @@ def test_bfloat16_by_autocast_and_as_a_whole(channel: Channel, n: int) -> None:
         loss = bench.run(TASKS)[0]
     bench.gradients(loss)
     assert loss.item() == pytest.approx(expected, rel=3e-2)
-    whole_model = Bench(settings, TEXTS, smallest_model().to(torch.bfloat16).eval())
+    whole_model = Bench(settings, TEXTS, sharp(smallest_model()).to(torch.bfloat16).eval())
     loss = whole_model.run(TASKS)[0]
     whole_model.gradients(loss)
     assert loss.item() == pytest.approx(expected, rel=5e-2)
@@ -437,7 +436,7 @@ def test_gradient_checkpointing_changes_nothing(channel: Channel) -> None:
     settings = replace(weighed(), b_ratio=float(channel is Channel.B), n_softctx_iter=3)
     found = []
     for checkpointing in (False, True):
-        network = smallest_model().train()
+        network = sharp(smallest_model()).train()
         if checkpointing:
             network.activation_checkpointing_enable()
         bench = Bench(settings, TEXTS, network)
@@ -445,4 +444,3 @@ def test_gradient_checkpointing_changes_nothing(channel: Channel) -> None:
         found.append((loss.item(), bench.gradients(loss)))
     assert found[0][0] == pytest.approx(found[1][0], rel=1e-6)
     assert relative(found[1][1], found[0][1]) < 1e-6
-

@@ -49,6 +49,8 @@ RUNS: dict[str, list[str]] = {
     "export coco-results": ["export", "coco-results", "preds.jsonl", "--instances", "coco.json", "-o", "out.json"],
     "export label-studio": ["export", "label-studio", "--data", "a.jsonl", "-o", "out.json"],
     "coords": ["coords", "a.jsonl", "--to", "token", "-o", "tokens.jsonl"],
+    "report": ["report", "a.jsonl", "-o", "page.html"],
+    "report of a run": ["report", "run", "-o", "run.html"],
     "shapes": ["shapes", "--train", "2", "--val", "1", "-o", "shapes"],
     "check-config": ["check-config", "run.yaml"],
     "config": ["config", "show", "run.yaml"],
@@ -65,6 +67,8 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "a.xml").write_text(VOC)
     (tmp_path / "preds.jsonl").write_text(json.dumps(PREDICTION) + "\n")
     (tmp_path / "run.yaml").write_text(CONFIG)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "metrics.jsonl").write_text('{"step": 1, "loss": 1.0}\n')
     for name in ("torch", "transformers", "scipy"):
         (tmp_path / "fake" / name).mkdir(parents=True)
         (tmp_path / "fake" / name / "__init__.py").write_text(f'raise RuntimeError("{name} was imported")\n')

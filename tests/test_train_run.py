@@ -23,7 +23,7 @@ from coordspec.train.checkpoints import publish
 from coordspec.train.finite import NonFiniteError
 from coordspec.train.metrics import METRICS, STAGE2_METRICS, meaning
 from coordspec.train.stage1 import Stage1
-from training_runs import checked, inputs, job, merged, metrics, processor, ran, settings, start, weights, written
+from training_runs import checked, inputs, job, metrics, processor, ran, settings, start, weights, written
 
 VAL = {"data": {"val": [str(inputs() / "shapes/val.jsonl")]}}
 LORA = {"lora": {"enabled": True, "r": 2, "lora_dropout": 0.3}, "model": {"head": "coord_rows"}}
@@ -254,15 +254,6 @@ def test_another_run_is_not_resumed(tmp_path: Path) -> None:
 
 
 DEFAULT_PROMPT = training_runs.Config.model_fields["template"].get_default(call_default_factory=True).user_prompt
-
-
-def test_other_variants_are_refused(tmp_path: Path) -> None:
-    other = merged(settings(tmp_path / "run"), {"custom": {"trainer_variant": "rollout_matching_sft"}})
-    with pytest.raises(InputError) as caught:
-        training_runs.run(tmp_path, other)
-    assert str(caught.value) == (
-        "custom.trainer_variant: rollout_matching_sft cannot be trained by this version; stage1_sft can"
-    )
 
 
 def folders(root: Path, *names: str) -> None:

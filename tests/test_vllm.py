@@ -69,9 +69,9 @@ def fake() -> Iterator[FakeVllm]:
         yield made
 
 
-def adapted(seed: int = 0) -> PeftModel:
+def adapted(seed: int = 0, dropout: float = 0.0) -> PeftModel:
     """The tiny model with adapters that change it."""
-    spec = LoraSpec(2, 4.0, 0.0, ("q_proj", "down_proj"))
+    spec = LoraSpec(2, 4.0, dropout, ("q_proj", "down_proj"))
     made = add_lora(load_model(folder()), spec, FROZEN, processor().coords)
     change(made, seed)
     return made.eval()
@@ -260,15 +260,13 @@ def test_an_answer_is_cut_where_the_trainer_would_end_it(
     assert len(answer.logprobs) == len(answer.ids)
 
 
-def test_log_probabilities_of_an_answer_in_one_forward(shared: PeftModel) -> None:
+def test_log_probabilities_of_an_answer_in_one_forward() -> None:
+    model = adapted(dropout=0.5)
     settings = config(Path(), "http://x").rollout_matching.decoding
-    (answer, *_) = ModelGenerator(shared, table(), settings, termination=FREE).answers(requests(1))
-    shared.train()
-    try:
-        found = logprobs_of(shared, requests(1)[0].prompt, answer.ids)
-        assert shared.training
-    finally:
-        shared.eval()
+    (answer, *_) = ModelGenerator(model, table(), settings, termination=FREE).answers(requests(1))
+    model.train()
+    found = logprobs_of(model, requests(1)[0].prompt, answer.ids)
+    assert model.training
     np.testing.assert_allclose(found, answer.logprobs, rtol=0, atol=1e-4)
 
 
@@ -562,6 +560,7 @@ OTHERWISE = "/chat/completions was answered otherwise than vLLM does: "
         (choice(logprobs=None), WITHOUT_LOGPROBS),
         (choice(logprobs={"content": [{"logprob": -1.0}]}), WITHOUT_LOGPROBS),
         (choice(logprobs={"content": [{"logprob": float("nan")}] * NEW_TOKENS}), WITHOUT_LOGPROBS),
+        (choice(logprobs={"content": [{"logprob": float("-inf")}] * NEW_TOKENS}), WITHOUT_LOGPROBS),
         (choice(logprobs={"content": [{"logprob": 0.5}] * NEW_TOKENS}), WITHOUT_LOGPROBS),
         (choice(logprobs={"content": [{}]}), OTHERWISE + "'logprob' is missing"),
         (choice(finish_reason=None, token_ids=[5], logprobs={"content": [{"logprob": -1.0}]}), None),
@@ -643,6 +642,11 @@ def test_other_pixel_limits(fake: FakeVllm, tmp_path: Path, shared: PeftModel) -
         (MODELS, (200, {"data": []}), "/models lists no model that is no adapter"),
         (
             MODELS,
+            (200, {"data": [{"id": "a", "root": "/a", "parent": "tiny"}]}),
+            "/models lists no model that is no adapter",
+        ),
+        (
+            MODELS,
             (200, {"data": [5]}),
             "/models lists no models as vLLM does; name its OpenAI-compatible interface",
         ),
@@ -713,7 +717,7 @@ def test_a_server_that_is_not_there(tmp_path: Path, shared: PeftModel) -> None:
 
 @contextmanager
 def speaking(data: bytes, *, hold: bool = False) -> Iterator[str]:
-    """A server that says these bytes to whoever comes first, and then nothing."""
+    """A server that says these bytes to whoever comes first; with ``hold`` 99 blanks follow, one now and then."""
     done = threading.Event()
 
     def speak() -> None:
@@ -721,8 +725,10 @@ def speaking(data: bytes, *, hold: bool = False) -> Iterator[str]:
         with connection:
             connection.recv(65536)
             connection.sendall(data)
-            if hold:
-                done.wait(20)
+            with suppress(OSError):  # whoever it was is gone
+                for _ in range(99 * hold):
+                    if not done.wait(0.02):
+                        connection.sendall(b" ")
 
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -736,11 +742,21 @@ def speaking(data: bytes, *, hold: bool = False) -> Iterator[str]:
             thread.join()
 
 
-@pytest.mark.parametrize("data", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"])
-def test_a_server_that_is_too_slow(data: bytes) -> None:
-    with speaking(data, hold=True) as url:
+def test_a_server_that_is_too_slow() -> None:
+    with speaking(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n", hold=True) as url:
         client = Client(url, 0.2)
         reason = stopped(lambda: client.get("/models"), url)
+    assert reason == "/models was not answered within 0.2 s (rollout_matching.vllm.timeout_s)"
+
+
+def test_a_server_that_says_nothing(fake: FakeVllm) -> None:
+    done = threading.Event()
+    fake.before = lambda path: done.wait(20)
+    client = Client(fake.url, 0.2)
+    try:
+        reason = stopped(lambda: client.get("/models"), fake.url)
+    finally:
+        done.set()
     assert reason == "/models was not answered within 0.2 s (rollout_matching.vllm.timeout_s)"
 
 

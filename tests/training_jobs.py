@@ -2,9 +2,11 @@
 
     python tests/training_jobs.py JOBS.json
 
-Every job is ``{"config": PATH, "resume": bool, "ranks": N, "die": null | [WHERE, STEP], "gradients": null | PATH}``.
-Its processes are forked from this one, which has imported everything and computed nothing. Printed is a list with, for
-each job and rank, ``[status, signal, message]``.
+Every job is ``{"config": PATH, "resume": bool, "ranks": N, "die": null | [WHERE, STEP], "gradients": null | PATH,
+"texts": null | {NUMBER: TEXT}, "dump": null | FOLDER, "spoil": null | LINE}``; the last three are rollouts that are
+told instead of written, a folder for targets, and the line of a record whose target is broken. Its processes are forked
+from this one, which has imported everything and computed nothing. Printed is a list with, for each job and rank,
+``[status, signal, message]``.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import sys
 import tempfile
 import time
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +29,9 @@ from coordspec.config.check import Options, check_config
 from coordspec.config.show import show_yaml
 from coordspec.errors import CoordspecError
 from coordspec.train import run as run_module
-from coordspec.train import trainer
+from coordspec.train import trainer, variant
+from coordspec.train.stage2 import rollouts
+from stage2_samples import Writes
 from training_runs import SILENT
 
 SECONDS = 120
@@ -97,8 +102,14 @@ def train(job: dict[str, Any], message: Path) -> int:
         die(*job["die"])
     if job["gradients"] is not None:
         record_gradients(Path(job["gradients"]))
+    if job["texts"] is not None:
+        tell(job["texts"])
+    if job["spoil"] is not None:
+        spoil(job["spoil"])
+    dump = None if job["dump"] is None else Path(job["dump"])
+    resolved = show_yaml(checked.config, checked.resolved)
     try:
-        run_module.train(checked.config, show_yaml(checked.config, checked.resolved), SILENT, resume=job["resume"])
+        run_module.train(checked.config, resolved, SILENT, resume=job["resume"], dump_targets=dump)
     except CoordspecError as error:
         message.write_text(f"{type(error).__name__}: {error}", "utf-8")
         return 1
@@ -133,6 +144,24 @@ def die(where: str, step: int) -> None:
 
 STEPS = [0]
 """The last optimizer step of this process."""
+
+
+def tell(texts: dict[str, str]) -> None:
+    """Have rollouts be these texts, by the numbers of the samples."""
+    told = {int(number): text for number, text in texts.items()}
+    variant._generator = lambda *_: Writes(told)  # type: ignore[assignment]
+
+
+def spoil(line: int) -> None:
+    """Have every token of the target for a line be supervised, and the guard see it."""
+    kept = rollouts.require_sound
+
+    def spoilt(target: Any, *args: Any, place: Any) -> None:
+        if place.line == line:
+            target = replace(target, ce_weight=(1.0,) * len(target.ids))
+        kept(target, *args, place=place)
+
+    rollouts.require_sound = spoilt
 
 
 def record_gradients(path: Path) -> None:

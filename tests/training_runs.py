@@ -26,6 +26,7 @@ from coordspec.model.checkpoint import save_checkpoint
 from coordspec.run_files import read_metrics
 from coordspec.shapes.dataset import DatasetSpec, write_dataset
 from coordspec.shapes.scene import SceneSpec
+from coordspec.train.data import RunData, prepare_data
 from coordspec.train.run import Listener, RunResult, train
 from model_samples import model, processor
 
@@ -109,6 +110,12 @@ def checked(folder: Path, found: Mapping[str, Any]) -> tuple[Config, str]:
     return made.config, show_yaml(made.config, made.resolved)
 
 
+def prepared_data(folder: Path, *changes: Mapping[str, Any]) -> RunData:
+    """The data of a run."""
+    config, _ = checked(folder, settings(folder / "run", *changes))
+    return prepare_data(config, processor(), lambda _: None)
+
+
 def run(folder: Path, found: Mapping[str, Any], *, resume: bool = False) -> RunResult:
     """Train in this process."""
     config, resolved = checked(folder, found)
@@ -155,7 +162,8 @@ def start(folder: Path, jobs: list[dict[str, Any]]) -> Any:
 
 
 def job(config: Path, **changes: Any) -> dict[str, Any]:
-    return {"config": str(config), "resume": False, "ranks": 1, "die": None, "gradients": None, **changes}
+    unset = dict.fromkeys(("die", "gradients", "texts", "dump", "spoil"))
+    return {"config": str(config), "resume": False, "ranks": 1, **unset, **changes}
 
 
 def torchrun(folder: Path, config: Path, *options: str) -> subprocess.CompletedProcess[str]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import torch
-from torch import nn
 from transformers import (
     GenerationConfig,
     PreTrainedTokenizerFast,
@@ -23,6 +21,7 @@ from coordspec.model.bpe import coord_tokens, train_bpe
 from coordspec.model.checkpoint import Processor, embedding_weight, save_checkpoint
 from coordspec.model.coord_rows import ordered_rows
 from coordspec.model.folder import write_folder
+from coordspec.model.tiny_vision import initialise_vision
 from coordspec.tokenizer import END_OF_TURN
 
 PATCH: Final = 8
@@ -136,8 +135,8 @@ def _config(tokenizer: PreTrainedTokenizerFast) -> Qwen3VLConfig:
     vision = {
         "depth": VISION_DEPTH,
         "hidden_size": 96,
-        "intermediate_size": 192,
-        "num_heads": 3,
+        "intermediate_size": 384,
+        "num_heads": 6,
         "patch_size": PATCH,
         "spatial_merge_size": MERGE,
         "temporal_patch_size": 2,
@@ -169,38 +168,21 @@ def _initialise(
     depths = {"visual": VISION_DEPTH, "language_model": TEXT_DEPTH}
     with torch.no_grad():
         for name, weight in model.named_parameters():
-            if weight.ndim < 2 or "embed_tokens" in name or "pos_embed" in name:  # noqa: PLR2004
+            if weight.ndim < 2 or name.endswith(_ELSEWHERE):  # noqa: PLR2004
                 continue
             deviation = weight[0].numel() ** -0.5
             if name.endswith(_WRITES):
                 deviation *= (2 * depths[name.split(".")[1]]) ** -0.5
-            elif "patch_embed" in name:
-                deviation *= _PIXEL_GAIN
             weight.normal_(std=deviation, generator=generator)
         rows = embedding_weight(model)
         rows.normal_(std=rows.shape[1] ** -0.5, generator=generator)
         if tokenizer.backend_tokenizer.token_to_id(TOKENS[0]) is not None:
             ids = list(CoordVocab.from_tokenizer(tokenizer).ids)
             rows[ids] = ordered_rows(rows.shape[1], generator) * rows.shape[1] ** -0.5
-        places: nn.Parameter = model.model.visual.pos_embed.weight
-        places.copy_(_ordered_places(places.shape[1], generator))
+    initialise_vision(model.model.visual, IMAGE_SIDE // PATCH, generator)
 
 
-_PIXEL_GAIN: Final = 1.5
-"""Pixels lie closer together than the places of patches, which they are added to."""
 _WRITES: Final = ("o_proj.weight", "down_proj.weight", "attn.proj.weight", "mlp.linear_fc2.weight")
 """Layers whose output is added to the residual stream."""
-
-
-def _ordered_places(dim: int, generator: torch.Generator) -> torch.Tensor:
-    """Waves over the rows and the columns of the patch grid, shape ``(patches, dim)``, a mean square of about 1."""
-    side = IMAGE_SIDE // PATCH
-    count = dim // 4
-    cycles = 0.25 * (2 * side) ** (torch.arange(count) / (count - 1))  # up to half a cycle from one patch to the next
-    angles = 2 * math.pi * torch.arange(side)[:, None] / (side - 1) * cycles
-    waves = torch.cat([angles.sin(), angles.cos()], dim=1) * cycles.rsqrt().repeat(2)
-    waves = waves / waves.square().mean().sqrt()
-    grid = torch.cat([waves.repeat_interleave(side, dim=0), waves.repeat(side, 1)], dim=1)
-    rotation, _ = torch.linalg.qr(torch.randn(dim, dim, generator=generator))
-    places: torch.Tensor = grid @ rotation
-    return places
+_ELSEWHERE: Final = ("embed_tokens.weight", "pos_embed.weight", "patch_embed.proj.weight")
+"""What is set by other means."""

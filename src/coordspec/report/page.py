@@ -10,7 +10,6 @@ from coordspec.findings.visible import plural
 from coordspec.pages import html
 from coordspec.pages.html import html_page, resource
 from coordspec.report.options import Order, ReportOptions
-from coordspec.rollout import DropReason
 
 PACKAGE: Final = "coordspec.report"
 STYLES: Final = ("report.css", "gallery.css")
@@ -19,10 +18,10 @@ SCRIPTS: Final = ("charts.js", "gallery.js", "details.js", "report.js")
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a page says. ``errors`` counts findings at error level; ``images`` are files that were read for it.
+    """What a page says. ``errors`` counts findings at error level.
 
     ``value`` is the JSON in the page. Its keys are those that the scripts of this package read: ``kind``, ``title``,
-    ``notes``, ``facts``, ``charts``, ``tables``, ``findings`` and ``gallery``.
+    ``notes``, ``facts``, ``charts``, ``tables``, ``findings``, ``gallery`` and, of predictions, ``reasons``.
     """
 
     value: Mapping[str, Any]
@@ -38,8 +37,7 @@ class Report:
         """The page. Text from the data stands in it as JSON alone, and reaches the document as text nodes."""
         style = resource(html.PACKAGE, *html.STYLES) + resource(PACKAGE, *STYLES)
         script = resource(html.PACKAGE, *html.SCRIPTS) + resource(PACKAGE, *SCRIPTS)
-        reasons = {reason.value: reason.meaning.replace("`", "") for reason in DropReason}
-        return html_page(self.value["title"], style=style, script=script, data={**self.value, "reasons": reasons})
+        return html_page(self.value["title"], style=style, script=script, data=self.value)
 
 
 def fact(name: str, value: float | str | None, note: str = "") -> dict[str, Any]:

@@ -23,6 +23,7 @@ from coordspec.report.findings import findings_value, validated
 from coordspec.report.options import Order, ReportOptions
 from coordspec.report.page import Report, fact, gallery, picture_notes, table
 from coordspec.report.settings import flat
+from coordspec.rollout import DropReason
 from coordspec.stats import SHARE_STEPS
 
 MAX_CATEGORIES: Final = 200
@@ -76,6 +77,7 @@ def predictions_report(preds: str, data: str, options: ReportOptions) -> Report:
         "tables": [_categories(judged, options), _outputs(evaluation), *_run(file)],
         "findings": findings_value(outcome, lost),
         "gallery": gallery(cards, len(judged), order, options, judged=True),
+        "reasons": {reason.value: reason.meaning.replace("`", "") for reason in DropReason},
     }
     return Report(value, outcome.errors + len(lost))
 

@@ -96,6 +96,8 @@ def train(
         setup = _set_up(config, args, listener, dump_targets, resume=resume)
     if rank() == FIRST:
         tidy(run_dir)
+    with agree():
+        setup.variant.begin()
     done = 0 if setup.checkpoint is None else step_of(setup.checkpoint)
     logs = Logs(run_dir, config.logging, listener.metrics, done) if rank() == FIRST else None
 
@@ -122,6 +124,7 @@ def train(
         folder = open_staging(run_dir, FINAL)
         save(folder)
         publish(folder)
+    variant.end()
     if logs:
         logs.close()
     wait()

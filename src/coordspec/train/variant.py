@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
+from peft import PeftModel
 from torch.utils.data import Dataset
 
 from coordspec.config.model import Config
@@ -15,6 +16,7 @@ from coordspec.model.checkpoint import Processor
 from coordspec.train.data import RunData
 from coordspec.train.dataset import Batches
 from coordspec.train.generation import Generator, ModelGenerator
+from coordspec.train.generation.vllm import VllmGenerator
 from coordspec.train.network import Network, batch_guard
 from coordspec.train.objective import Objective
 from coordspec.train.stage1 import Stage1
@@ -25,13 +27,20 @@ from coordspec.train.stage2.settings import stage2_settings
 from coordspec.train.stage2.steps import Steps
 from coordspec.train.stage2.tasks import TaskBatches
 
+_Act: TypeAlias = Callable[[], None]
+
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """``objective`` is trained on the ``batches`` that a data loader makes of the rows of a run."""
+    """``objective`` is trained on the ``batches`` that a data loader makes of the rows of a run.
+
+    ``begin`` comes before the first step, and waits for no other rank; ``end`` behind the last one.
+    """
 
     objective: Objective
     batches: Dataset[Any]
+    begin: _Act
+    end: _Act
 
 
 def make_variant(
@@ -48,11 +57,12 @@ def make_variant(
                 str(dump_targets),
                 "has nothing to hold: Stage-1 trains on the ground truth, whose targets `coordspec mask DATA` shows",
             )
-        return Variant(stage1(config, network, processor), Batches(data.train, data.pad_id))
+        return Variant(stage1(config, network, processor), Batches(data.train, data.pad_id), _pass, _pass)
     encoder = data.train.encoder
     settings = stage2_settings(config)
+    generator = _generator(config, network, data)
     maker = TargetMaker(
-        generator=_generator(config, network, data),
+        generator=generator,
         table=encoder.table,
         policy=settings.policy,
         iou_gate=settings.iou_gate,
@@ -66,7 +76,10 @@ def make_variant(
         _nothing if dump_targets is None else TargetDump(dump_targets, encoder.table, resume=resume).write,
         pad_id=data.pad_id,
     )
-    return Variant(objective, TaskBatches(data.train, keep_images=config.rollout_matching.backend == "vllm"))
+    batches = TaskBatches(data.train, keep_images=config.rollout_matching.backend == "vllm")
+    if isinstance(generator, VllmGenerator):
+        return Variant(objective, batches, generator.handshake, generator.close)
+    return Variant(objective, batches, _pass, _pass)
 
 
 def stage1(config: Config, network: Network, processor: Processor) -> Stage1:
@@ -75,14 +88,20 @@ def stage1(config: Config, network: Network, processor: Processor) -> Stage1:
 
 
 def _generator(config: Config, network: Network, data: RunData) -> Generator:
-    section = config.rollout_matching
-    return ModelGenerator(
-        network.model,
-        data.train.encoder.table,
-        section.decoding,
-        batch=section.batch,
-        termination=section.termination,
-    )
+    """What writes the rollouts.
+
+    Raises:
+        InputError: a server cannot follow a setting.
+    """
+    section, table = config.rollout_matching, data.train.encoder.table
+    if section.backend == "vllm":
+        assert isinstance(network.model, PeftModel), "check-config refuses a server without LoRA"
+        return VllmGenerator(config, network.model, table)
+    return ModelGenerator(network.model, table, section.decoding, batch=section.batch, termination=section.termination)
+
+
+def _pass() -> None:
+    """Nothing is to be done."""
 
 
 def _nothing(built: Sequence[Built], step: int) -> None:

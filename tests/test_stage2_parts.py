@@ -1,0 +1,650 @@
+"""The parts of a Stage-2 run: schedule, slots, tallies, circuit-breaker, metrics, settings, loaded tasks, dumps."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from coordspec.config.stage2 import Runaway
+from coordspec.contracts import Kind
+from coordspec.errors import ContractError, InputError
+from coordspec.match import pairwise_iou
+from coordspec.record import DetObject
+from coordspec.rollout import parse_rollout
+from coordspec.rollout.reasons import DropReason
+from coordspec.target import ground_truth_target
+from coordspec.train.encode import Encoder
+from coordspec.train.fingerprint import FILE, fingerprint, refuse_other_preprocessing
+from coordspec.train.metrics import METRICS, STAGE2_METRICS
+from coordspec.train.stage2 import tally
+from coordspec.train.stage2.breaker import Breaker, RunawayError
+from coordspec.train.stage2.dump import TargetDump
+from coordspec.train.stage2.objective import Stage2
+from coordspec.train.stage2.schedule import Channel, channel_of
+from coordspec.train.stage2.settings import stage2_settings
+from coordspec.train.stage2.tally import TALLIES, ratios
+from coordspec.train.stage2.tasks import TaskBatches
+from stage2_samples import (
+    BIRD,
+    CAT,
+    DOG,
+    END,
+    NEAR_CAT,
+    TRIANGLE,
+    Bench,
+    body,
+    channel_a,
+    config,
+    encoder,
+    model,
+    policy_settings,
+    random_samples,
+    task,
+    whole,
+)
+from train_samples import processor
+from training_runs import prepared_data
+
+# ---------------------------------------------------------------------------------------------------- schedule
+
+
+@given(st.decimals(0, 1, places=3), st.integers(0, 5000))
+def test_the_schedule_is_that_of_whole_numbers(ratio: Any, step: int) -> None:
+    thousandths = int(ratio * 1000)
+    expected = (step + 1) * thousandths // 1000 > step * thousandths // 1000
+    assert (channel_of(step, float(ratio)) is Channel.B) == expected
+
+
+@given(st.floats(0, 1), st.integers(1, 300))
+def test_the_share_of_channel_b_is_the_ratio_at_all_times(ratio: float, steps: int) -> None:
+    count = sum(channel_of(step, ratio) is Channel.B for step in range(steps))
+    assert count == math.floor(steps * Fraction(repr(ratio)))
+
+
+@pytest.mark.parametrize("ratio", [-0.1, 1.5, math.nan])
+def test_a_ratio_that_is_none(ratio: float) -> None:
+    with pytest.raises(ValueError, match="b_ratio is a share from 0 to 1, not"):
+        channel_of(0, ratio)
+
+
+# ---------------------------------------------------------------------------------------------------- slots
+
+
+@given(st.integers(0, 2**32), st.booleans(), st.sampled_from(["unified", "reordered_gt_sft", "rollout_matching"]))
+@hypothesis_settings(max_examples=20, deadline=None)
+def test_slots_of_a_batch_are_those_of_its_targets(seed: int, packed: bool, policy: str) -> None:
+    tasks, texts = random_samples(seed, 3)
+    bench = Bench(replace(policy_settings(policy), pack_length=1 if packed else None), texts)
+    (prepared,) = bench.prepare(tasks)
+    slots = prepared.boxes
+    flat = prepared.batch.ids_BT.flatten().tolist()
+    positions, objects, points, points_of, pointwise, matched = [], [], [], [], [], []
+    length = prepared.batch.ids_BT.shape[1]
+    number = 0
+    for span in prepared.batch.spans:
+        target = bench.targets[span.place.line - 1]
+        for slot in target.slots:
+            if slot.geometry == "none":
+                continue
+            for at, position in enumerate(slot.positions):
+                positions.append(span.row * length + span.answer + position)
+                assert flat[positions[-1]] == target.ids[position]
+                assert target.kind[position] is Kind.COORD
+                objects += [number] * (at % 2)
+            item = tasks[span.place.line - 1].record.objects[slot.gt]
+            corners = item.bbox_2d or outline(item.poly)
+            written = item.poly if item.poly and slot.group == "fn" else corners
+            points += [tuple(k / 999 for k in written[i : i + 2]) for i in range(0, len(written), 2)]
+            points_of += [number] * (len(written) // 2)
+            pointwise.append(bool(item.poly) and slot.group == "fn")
+            matched.append(slot.group == "matched")
+            number += 1
+    assert slots.positions_S.tolist() == positions
+    assert slots.object_P.tolist() == objects
+    assert slots.gt_G2.flatten().tolist() == pytest.approx([k for point in points for k in point], rel=1e-6)
+    assert slots.gt_object_G.tolist() == points_of
+    assert slots.pointwise_N.tolist() == pointwise
+    assert slots.matched_N.tolist() == matched
+    counts = dict(zip(bench.objective.counts, prepared.counts_C.tolist(), strict=True))
+    assert (counts["count/matched"], counts["count/fn"]) == (sum(matched), len(matched) - sum(matched))
+    moved = slots.to(torch.device("cpu"))
+    assert torch.equal(moved.gt_G2, slots.gt_G2)
+
+
+def outline(poly: Any) -> tuple[int, ...]:
+    return min(poly[0::2]), min(poly[1::2]), max(poly[0::2]), max(poly[1::2])
+
+
+def test_counts_of_a_batch() -> None:
+    settings = replace(policy_settings("rollout_matching"), desc_ce_weight=0.5)
+    tasks = [task([CAT, DOG], 0), task([BIRD], 1)]
+    bench = Bench(settings, [whole(NEAR_CAT), whole(CAT)])
+    (prepared,) = bench.prepare(tasks)
+    counts = dict(zip(bench.objective.counts, prepared.counts_C.tolist(), strict=True))
+    weights = [
+        weight * (0.5 if kind is Kind.DESC else 1)
+        for target in bench.targets
+        for weight, kind in zip(target.ce_weight, target.kind, strict=True)
+    ]
+    assert counts["count/ce_weight"] == sum(weights)
+    assert counts["count/coord"] == 4 + 4 + 4, "one matched and two injected objects"
+    assert counts["count/matched"] == counts["count/fn"] == 0, "this policy has no box loss"
+    assert counts["count/samples"] == 2
+    tokens = sum(len(one.prompt.ids_T) + len(target.ids) for one, target in zip(tasks, bench.targets, strict=True))
+    assert counts["count/tokens"] == tokens
+    assert counts["rollout/count"] == 2
+
+
+# ---------------------------------------------------------------------------------------------------- tallies
+
+
+def naive(items: list[DetObject], text: str, ids: tuple[int, ...], policy: str) -> dict[str, float]:
+    """The tallies of a rollout, counted by hand from what the parser finds and a matching by brute force."""
+    found = parse_rollout(ids, encoder().table)
+    predicted = [entry.item for entry in found.predictions]
+    iou = pairwise_iou(predicted, items) if predicted and items else None
+    dropped = [reason for _, reason in found.dropped]
+    twice = 0
+    for later, item in enumerate(predicted):
+        for earlier in predicted[:later]:
+            same = item.desc == earlier.desc and box_iou(box(item), box(earlier)) >= 0.9
+            if same:
+                twice += 1
+                break
+    return {
+        "rollout/count": 1,
+        "rollout/tokens": len(ids),
+        "rollout/whole": not (found.truncated or found.fallback or dropped),
+        "rollout/truncated": found.truncated,
+        "rollout/fallback": found.fallback is not None,
+        "rollout/predictions": len(predicted),
+        "rollout/ground_truth": len(items),
+        "rollout/duplicates": twice,
+        "largest": 0.0 if iou is None else float(iou.max()),
+        **{f"rollout/dropped/{reason}": count for reason, count in Counter(dropped).items()},
+    }
+
+
+def box(item: DetObject) -> tuple[int, ...]:
+    return item.bbox_2d or outline(item.poly)
+
+
+def box_iou(a: tuple[int, ...], b: tuple[int, ...]) -> float:
+    shared = max(0, min(a[2], b[2]) - max(a[0], b[0])) * max(0, min(a[3], b[3]) - max(a[1], b[1]))
+    area = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared
+    return shared / area if area else 0.0
+
+
+@given(st.integers(0, 2**32))
+@hypothesis_settings(max_examples=40, deadline=None)
+def test_tallies_are_naive_counts(seed: int) -> None:
+    (one,), (text,) = random_samples(seed, 1)
+    bench = Bench(policy_settings(), [text])
+    bench.prepare([one])
+    (built,) = bench.dumped[-1][0]
+    items = list(one.record.objects)
+    expected = naive(items, text, built.rollout_ids, "unified")
+    largest = expected.pop("largest")
+    report = built.target.report
+    expected |= {"rollout/matched": len(report.matches), "rollout/fp": len(report.fp)}
+    expected |= {"rollout/fn_injected": len(report.fn)}
+    found = dict(built.tallies)
+    iou = found.pop("rollout/matched_iou")
+    assert found == expected
+    assert found["rollout/matched"] + found["rollout/fp"] == found["rollout/predictions"]
+    assert found["rollout/matched"] + found["rollout/fn_injected"] == found["rollout/ground_truth"]
+    assert 0.3 * found["rollout/matched"] - 1e-9 <= iou <= largest * found["rollout/matched"] + 1e-9
+    assert found.keys() <= set(TALLIES)
+
+
+def test_tallies_by_hand() -> None:
+    text = body(NEAR_CAT, BIRD, BIRD) + ', "object_4": {"desc": "x"}, "object_4": {"desc": ""}}' + END
+    bench = Bench(policy_settings(), [text, "", whole(CAT), body(CAT)])
+    tasks = [task([CAT, DOG], 0), task([DOG], 1), task([CAT], 2), task([CAT], 3)]
+    (prepared,) = bench.prepare(tasks)
+    counts = dict(zip(bench.objective.counts, prepared.counts_C.tolist(), strict=True))
+    overlap = box_iou(NEAR_CAT.bbox_2d, CAT.bbox_2d)
+    assert {name: value for name, value in counts.items() if name.startswith("rollout/") and value} == {
+        "rollout/count": 4,
+        "rollout/tokens": sum(len(built.rollout_ids) for built in bench.dumped[-1][0]),
+        "rollout/whole": 1,
+        "rollout/truncated": 1,
+        "rollout/fallback": 1,
+        "rollout/predictions": 5,
+        "rollout/ground_truth": 5,
+        "rollout/matched": 3,
+        "rollout/matched_iou": pytest.approx(2 + overlap),
+        "rollout/fp": 2,
+        "rollout/fn_injected": 2,
+        "rollout/duplicates": 1,
+        "rollout/dropped/missing_geometry": 1,
+        "rollout/dropped/duplicate_key": 1,
+    }
+    assert ratios(counts) == {
+        "rollout/parse_rate": 0.75,
+        "rollout/whole_rate": 0.25,
+        "rollout/truncation_rate": 0.25,
+        "rollout/mean_tokens": counts["rollout/tokens"] / 4,
+        "rollout/predictions_per_gt": 1,
+        "rollout/precision": 0.6,
+        "rollout/recall": 0.6,
+        "rollout/f1": 0.6,
+        "rollout/mean_matched_iou": pytest.approx((2 + overlap) / 3),
+        "rollout/duplicate_rate": 0.2,
+    }
+
+
+def test_ratios_tell_their_parts_apart() -> None:
+    sums = dict.fromkeys(TALLIES, 0.0)
+    assert ratios(sums) == {}
+    sums |= {tally.COUNT: 10, tally.FALLBACK: 1, tally.WHOLE: 5, tally.TRUNCATED: 2, tally.TOKENS: 300}
+    sums |= {tally.PREDICTIONS: 8, tally.GROUND_TRUTH: 16, tally.MATCHED: 4, tally.MATCHED_IOU: 3, tally.DUPLICATES: 1}
+    assert ratios(sums) == {
+        "rollout/parse_rate": 0.9,
+        "rollout/whole_rate": 0.5,
+        "rollout/truncation_rate": 0.2,
+        "rollout/mean_tokens": 30,
+        "rollout/predictions_per_gt": 0.5,
+        "rollout/precision": 0.5,
+        "rollout/recall": 0.25,
+        "rollout/f1": pytest.approx(1 / 3),
+        "rollout/mean_matched_iou": 0.75,
+        "rollout/duplicate_rate": 0.125,
+    }
+    assert {f"rollout/dropped/{reason}" for reason in DropReason} < set(TALLIES)
+
+
+# ---------------------------------------------------------------------------------------------------- circuit-breaker
+
+
+def step_of(predictions: float = 0, truth: float = 1, truncated: float = 0, count: float = 4) -> dict[str, float]:
+    sums = dict.fromkeys(TALLIES, 0.0)
+    return sums | {
+        tally.PREDICTIONS: predictions,
+        tally.GROUND_TRUTH: truth,
+        tally.TRUNCATED: truncated,
+        tally.COUNT: count,
+    }
+
+
+LIMITS = Runaway(max_predictions_per_gt=2, max_truncation_rate=0.25, window_steps=3)
+TRIPS: dict[str, tuple[list[dict[str, float]], list[str | None]]] = {
+    "as many as allowed": ([step_of(predictions=2)] * 4, [None] * 4),
+    "one more, at the end of the window": (
+        [step_of(predictions=2), step_of(predictions=2), step_of(predictions=3)],
+        [None, None, "2.33 predictions for each ground-truth object"],
+    ),
+    "only behind a whole window": ([step_of(predictions=99)] * 3, [None, None, "99.00 predictions"]),
+    "what left the window": (
+        [step_of(predictions=5), step_of(), step_of(), step_of(predictions=5)],
+        [None] * 4,
+    ),
+    "without any ground truth": ([step_of(predictions=1, truth=0)] * 3, [None, None, "3.00 predictions"]),
+    "truncated as allowed": ([step_of(truncated=1)] * 4, [None] * 4),
+    "truncated": ([step_of(truncated=1), step_of(truncated=1), step_of(truncated=2)], [None, None, "33% of the"]),
+}
+
+
+@pytest.mark.parametrize("name", TRIPS)
+def test_what_trips(name: str) -> None:
+    steps, expected = TRIPS[name]
+    breaker = Breaker(LIMITS)
+    for sums, wanted in zip(steps, expected, strict=True):
+        said = breaker.watch(sums)
+        assert (said is None) == (wanted is None), said
+        assert wanted is None or wanted in str(said)
+
+
+def test_limits_can_be_off() -> None:
+    breaker = Breaker(Runaway(max_predictions_per_gt=None, max_truncation_rate=None, window_steps=1))
+    assert breaker.watch(step_of(predictions=1000, truncated=4)) is None
+
+
+def test_messages_of_the_breaker() -> None:
+    breaker = Breaker(replace_limits(window_steps=1))
+    assert breaker.watch(step_of(predictions=9, truth=2)) == (
+        "rollouts hold 4.50 predictions for each ground-truth object over the last 1 rollout steps, "
+        "more than rollout_matching.runaway.max_predictions_per_gt: 2"
+    )
+    assert breaker.watch(step_of(truncated=3)) == (
+        "75% of the rollouts are truncated over the last 1 rollout steps, "
+        "more than rollout_matching.runaway.max_truncation_rate: 0.25"
+    )
+
+
+def replace_limits(**changes: Any) -> Runaway:
+    return LIMITS.model_copy(update=changes)
+
+
+def test_a_breaker_goes_on_from_its_state() -> None:
+    steps = [step_of(predictions=3), step_of(predictions=3), step_of(predictions=3), step_of()]
+    whole_one, first = Breaker(LIMITS), Breaker(LIMITS)
+    for sums in steps[:2]:
+        assert whole_one.watch(sums) == first.watch(sums)
+    second = Breaker(LIMITS)
+    second.restore(json.loads(json.dumps(first.state())))
+    for sums in steps[2:]:
+        assert whole_one.watch(sums) == second.watch(sums)
+    assert second.state() == whole_one.state()
+    assert len(second.state()) == 3
+
+
+def falling_back(falls_back: bool) -> Stage2:
+    limits = Runaway(max_predictions_per_gt=2, max_truncation_rate=None, window_steps=2)
+    return Bench(replace(policy_settings(), b_ratio=0.5, runaway=limits, falls_back=falls_back)).objective
+
+
+def test_the_run_stops() -> None:
+    objective = falling_back(False)
+    assert objective.observe(step_of(predictions=9), 1) == {"steps/channel_b": 1, "schedule/fallen_back": 0}
+    assert objective.observe({}, 2) == {"steps/channel_b": 0, "schedule/fallen_back": 0}
+    with pytest.raises(RunawayError) as caught:
+        objective.observe(step_of(predictions=9), 3)
+    assert str(caught.value) == (
+        "step 4: rollouts hold 9.00 predictions for each ground-truth object over the last 2 rollout steps, more than "
+        "rollout_matching.runaway.max_predictions_per_gt: 2; look at rollouts with --dump-targets, then train with a "
+        "lower b_ratio or from a better checkpoint, or write on_runaway: channel_a"
+    )
+
+
+def test_the_run_falls_back() -> None:
+    objective = falling_back(True)
+    assert objective.state() == {"fallen_back": False, "breaker": []}
+    objective.observe(step_of(predictions=9), 1)
+    assert objective.observe(step_of(predictions=9), 3) == {"steps/channel_b": 1, "schedule/fallen_back": 0}
+    assert [objective.channel(step) for step in range(4, 8)] == [Channel.A] * 4
+    assert objective.observe({}, 5) == {"steps/channel_b": 0, "schedule/fallen_back": 1}
+    again = falling_back(True)
+    assert again.channel(5) is Channel.B
+    again.restore(json.loads(json.dumps(objective.state())))
+    assert again.channel(5) is Channel.A
+    assert again.state() == objective.state()
+
+
+# ---------------------------------------------------------------------------------------------------- metrics
+
+
+def test_means_of_a_channel_are_over_its_own_steps() -> None:
+    objective = Bench(policy_settings()).objective
+    sums = dict.fromkeys(TALLIES, 0.0) | {"steps/channel_b": 2.0, "loss": 10.0, "time/generate_s": 5.0}
+    sums |= {"channel_a/ce": 9.0, "channel_b/ce": 4.0, "rollout/count": 8.0, "rollout/tokens": 40.0}
+    found = objective.metrics(sums, 5)
+    assert found["schedule/b_ratio"] == 0.4
+    assert (found["loss"], found["time/generate_s"]) == (2.0, 1.0)
+    assert (found["channel_a/ce"], found["channel_b/ce"]) == (3.0, 2.0)
+    assert (found["rollout/count"], found["rollout/tokens"], found["rollout/mean_tokens"]) == (4.0, 20.0, 5.0)
+    assert "steps/channel_b" not in found
+    only_a = objective.metrics({**sums, "steps/channel_b": 0.0}, 5)
+    assert only_a["schedule/b_ratio"] == 0
+    assert not [name for name in only_a if name.startswith(("rollout/", "channel_b/"))]
+    only_b = objective.metrics({**sums, "steps/channel_b": 5.0}, 5)
+    assert not [name for name in only_b if name.startswith("channel_a/")]
+
+
+def names_of(policy: str) -> set[str]:
+    """What runs under a policy log, in both channels."""
+    names = set(ratios(dict.fromkeys(TALLIES, 1.0)))
+    for ratio in (0.0, 1.0):
+        bench = Bench(replace(policy_settings(policy), b_ratio=ratio), [whole(CAT)])
+        _, parts, counts = bench.run([task([CAT, DOG])])
+        names |= {*parts, *counts, *bench.objective.times}
+        names |= set(bench.objective.metrics({**counts, **parts, **bench.objective.observe(counts, 0)}, 1))
+    return names
+
+
+def test_every_name_is_described_and_every_described_name_is_logged() -> None:
+    coords = {f"channel_b/coord_{name}" for name in ("soft_ce", "w1", "hard_ce", "gate")}
+    names = {policy: names_of(policy) for policy in ("unified", "rollout_matching", "reordered_gt_sft")}
+    assert names["unified"] == names["reordered_gt_sft"] == names["rollout_matching"] - coords
+    assert coords < names["rollout_matching"]
+    assert STAGE2_METRICS.keys() <= names["rollout_matching"] <= METRICS.keys()
+
+
+# ---------------------------------------------------------------------------------------------------- settings
+
+
+def test_settings_of_the_variants() -> None:
+    found = stage2_settings(
+        config(
+            {
+                "stage2_ab": {
+                    "schedule": {"b_ratio": 0.25},
+                    "n_softctx_iter": 3,
+                    "softctx_grad_mode": "em_detach",
+                    "softctx_temperature": 0.5,
+                    "desc_ce_weight": 0.1,
+                    "bbox_smoothl1_weight": 0.2,
+                    "bbox_ciou_weight": 0.3,
+                    "smoothl1_beta": 0.4,
+                    "geo_weight": 0.6,
+                    "channel_b": {"iou_gate": 0.7, "on_runaway": "channel_a"},
+                },
+                "rollout_matching": {"runaway": {"window_steps": 9}},
+                "data": {"packing": True, "pack_length": 5000},
+                "model": {"head": "coord_rows"},
+            }
+        )
+    )
+    assert (found.b_ratio, found.policy, found.iou_gate, found.n_softctx_iter) == (0.25, "unified", 0.7, 3)
+    assert (found.softctx_grad_mode, found.softctx_temperature) == ("em_detach", 0.5)
+    assert (found.desc_ce_weight, found.smooth_l1_weight, found.ciou_weight, found.beta) == (0.1, 0.2, 0.3, 0.4)
+    assert (found.geo_weight, found.coord, found.falls_back, found.runaway.window_steps) == (0.6, None, True, 9)
+    assert (found.pack_length, found.head_rows) == (5000, "coord_rows")
+    least = stage2_settings(config())
+    assert (least.falls_back, least.pack_length, least.coord) == (False, None, None)
+
+
+def test_settings_of_rollout_matching() -> None:
+    changes = {"custom": {"trainer_variant": "rollout_matching_sft", "coord_soft_ce_w1": {"w1_weight": 4}}}
+    found = stage2_settings(config(changes, {"stage2_ab": None, "rollout_matching": {"iou_gate": 0.45}}))
+    assert (found.b_ratio, found.policy, found.iou_gate, found.falls_back) == (1.0, "rollout_matching", 0.45, False)
+    assert found.coord is not None
+    assert found.coord.w1_weight == 4
+    with pytest.raises(ValueError, match="stage1_sft is no variant of Stage-2"):
+        stage2_settings(config({"custom": {"trainer_variant": "stage1_sft"}, "stage2_ab": None}))
+
+
+# ---------------------------------------------------------------------------------------------------- preparation
+
+
+def test_channel_a_writes_no_rollouts_and_b_asks_by_seed_step_and_sample() -> None:
+    settings = replace(policy_settings(), b_ratio=0.5)
+    bench = Bench(settings, [whole(CAT), whole(DOG)])
+    tasks = [task([CAT], 0), task([DOG], 1)]
+    for step in range(4):
+        bench.objective.refresh(step)
+        batches = bench.prepare(tasks, step, parts=2)
+        assert {batch.channel for batch in batches} == {channel_of(step, 0.5)}
+        times = {"time/generate_s", "time/build_s"} if step % 2 else set()
+        assert set(bench.objective.times) == times
+        bench.objective.times.clear()
+    assert bench.generator.refreshed == [1, 3]
+    assert bench.generator.seeds == [(7, 1, 0), (7, 1, 1), (7, 3, 0), (7, 3, 1)]
+    assert [(len(built), step) for built, step in bench.dumped] == [(2, 0), (2, 1), (2, 2), (2, 3)]
+    ground_truth = ground_truth_target([CAT], encoder().table, rows="channel_a")
+    assert bench.dumped[0][0][0].target == ground_truth
+    assert bench.dumped[0][0][0].rollout_ids is None
+    assert sum(bench.dumped[0][0][0].tallies.values()) == 0
+
+
+def test_what_a_worker_met_is_raised() -> None:
+    for ratio in (0.0, 1.0):
+        bench = Bench(replace(policy_settings(), b_ratio=ratio), [whole(CAT)])
+        error = InputError("train.jsonl", "has changed")
+        with pytest.raises(InputError, match="has changed"):
+            bench.objective.prepare([[task([CAT])], error], 0)
+        assert bench.generator.seeds == [], "before anything is written"
+
+
+def test_a_target_that_breaks_the_guard_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    from coordspec.train.stage2 import rollouts
+
+    made = rollouts.build_target
+    monkeypatch.setattr(
+        rollouts,
+        "build_target",
+        lambda *args, **kwargs: replace(found := made(*args, **kwargs), ce_weight=(1.0,) * len(found.ids)),
+    )
+    bench = Bench(policy_settings(), [whole(CAT), whole(CAT)])
+    with pytest.raises(ContractError) as caught:
+        bench.prepare([task([CAT], 0), task([CAT], 1)])
+    assert "train.jsonl:1" in str(caught.value)
+    monkeypatch.setattr(rollouts, "ground_truth_target", rollouts.build_target)
+    broken = ground_truth_target([CAT], encoder().table, rows="channel_a")
+    monkeypatch.setattr(
+        rollouts, "ground_truth_target", lambda *_, **__: replace(broken, ce_weight=(0.0,) * len(broken.ids))
+    )
+    with pytest.raises(ContractError, match=r"train\.jsonl:1"):
+        Bench(channel_a()).prepare([task([CAT])])
+
+
+def test_batches_without_a_label_are_for_channel_b_alone() -> None:
+    """Under ``unified`` an empty answer has one weight, the opening brace; without it nothing is left."""
+    bench = Bench(policy_settings(), [whole()])
+    (prepared,) = bench.prepare([task([])])
+    labels = torch.full_like(prepared.batch.labels_BT, -100)
+    nothing = replace(prepared.batch, labels_BT=labels)
+    guard = bench.objective._guard
+    guard.check(nothing, labelled=False)
+    with pytest.raises(ContractError, match="supervised"):
+        guard.check(nothing)
+    other = labels.clone()
+    other[0, 0] = 1
+    with pytest.raises(ContractError):
+        guard.check(replace(nothing, labels_BT=other), labelled=False)
+
+
+def test_prepared_batches_move_whole() -> None:
+    bench = Bench(policy_settings(), [whole(CAT)])
+    (prepared,) = bench.prepare([task([CAT, TRIANGLE])])
+    moved = prepared.to(torch.device("cpu"))
+    assert moved.channel is Channel.B
+    assert moved.places == prepared.places
+    assert torch.equal(moved.boxes.positions_S, prepared.boxes.positions_S)
+    assert torch.equal(moved.counts_C, prepared.counts_C)
+
+
+# ---------------------------------------------------------------------------------------------------- tasks
+
+
+def test_tasks_are_records_with_the_prompts_of_training(tmp_path: Path) -> None:
+    data = prepared_data(tmp_path)
+    batches = TaskBatches(data.train, keep_images=False)
+    found = batches[[[3, 0], [5]]]
+    assert [one.number for one in found] == [3, 0, 5]
+    for one in found:
+        sample = data.train[one.number]
+        assert one.record == data.train.records[one.number]
+        assert torch.equal(one.prompt.ids_T, sample.ids_T[: sample.answer])
+        assert torch.equal(one.prompt.pixels_ND, sample.pixels_ND)
+        assert one.images == ()
+        target = ground_truth_target(one.record, data.train.encoder.table)
+        joined = data.train.encoder.join(one.prompt, target, one.record.place)
+        assert all(torch.equal(getattr(joined, name), getattr(sample, name)) for name in TENSORS)
+    (kept,) = TaskBatches(data.train, keep_images=True)[[[0]]]
+    assert [image.size for image in kept.images] == [(64, 64)]
+
+
+TENSORS = ("ids_T", "labels_T", "weights_T", "kinds_T", "types_T", "positions_3T", "pixels_ND", "grid_I3")
+
+
+def test_what_is_refused_comes_as_a_value(tmp_path: Path) -> None:
+    data = prepared_data(tmp_path, {"template": {"max_length": 60}, "data": {"preflight": "never"}})
+    error = TaskBatches(data.train, keep_images=False)[[[0]]]
+    assert isinstance(error, ContractError)
+    assert "train.jsonl:1" in str(error)
+
+
+def test_images_that_the_processor_does_not_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Encoder(processor(), model().config, config().template)
+
+    def refuse(_: Any) -> None:
+        raise ValueError("too long")
+
+    monkeypatch.setattr(made.prompter, "encode", refuse)
+    with pytest.raises(ContractError, match=r"train\.jsonl:1.*too long"):
+        made.prompt(task([CAT]).record, [])
+
+
+# ---------------------------------------------------------------------------------------------------- preprocessing
+
+
+def test_a_model_of_another_template(tmp_path: Path) -> None:
+    now = fingerprint(processor(), config().template)
+    refuse_other_preprocessing(tmp_path, now)
+    (tmp_path / FILE).write_text(json.dumps(now))
+    refuse_other_preprocessing(tmp_path, now)
+    (tmp_path / FILE).write_text(json.dumps({**now, "user_prompt": "Where?", "min_pixels": 1}))
+    with pytest.raises(InputError) as caught:
+        refuse_other_preprocessing(tmp_path, now)
+    assert str(caught.value) == (
+        f'{tmp_path / FILE}: the model was trained with another template: user_prompt was "Where?" and is '
+        f"{json.dumps(now['user_prompt'], ensure_ascii=False)}; min_pixels was 1 and is {now['min_pixels']}; its "
+        "rollouts would be bad. Write what it was trained with, or delete this file if the change is meant"
+    )
+
+
+# ---------------------------------------------------------------------------------------------------- dumps
+
+
+def built(texts: Mapping[int, str] | list[str], *tasks: Any) -> list[Any]:
+    bench = Bench(policy_settings(), texts)
+    bench.prepare(list(tasks))
+    return bench.dumped[-1][0]
+
+
+def test_a_folder_that_cannot_be_used(tmp_path: Path) -> None:
+    table = encoder().table
+    (tmp_path / "file").write_text("")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/step-000001.jsonl").write_text("")
+    for name, resume, message in (
+        ("file", False, "is a file; name a folder for the dumped targets"),
+        ("file", True, "is a file; name a folder for the dumped targets"),
+        ("full", False, "is not empty; name another folder for the dumped targets"),
+    ):
+        with pytest.raises(InputError) as caught:
+            TargetDump(tmp_path / name, table, resume=resume)
+        assert str(caught.value) == f"{tmp_path / name}: {message}"
+    (tmp_path / "empty").mkdir()
+    for name in ("empty", "new"):
+        TargetDump(tmp_path / name, table, resume=False)
+    assert not (tmp_path / "new").exists(), "before there is something to write"
+
+
+def test_a_step_is_written_again(tmp_path: Path) -> None:
+    table = encoder().table
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/step-000003.jsonl").write_text("old")
+    (tmp_path / "full/step-000002.jsonl").write_text("kept")
+    dump = TargetDump(tmp_path / "full", table, resume=True)
+    dump.write(built([whole(CAT), whole(DOG)], task([CAT], 0), task([CAT], 1)), 2)
+    lines = (tmp_path / "full/step-000003.jsonl").read_text("utf-8").splitlines()
+    assert [json.loads(line)["sample"] for line in lines] == ["train.jsonl:1", "train.jsonl:2"]
+    assert (tmp_path / "full/step-000002.jsonl").read_text() == "kept"
+
+
+def test_ranks_have_their_own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    TargetDump(tmp_path / "new/deep", encoder().table, resume=False).write(built([whole()], task([CAT])), 0)
+    assert [path.name for path in (tmp_path / "new/deep").iterdir()] == ["step-000001.rank1.jsonl"]
+
+
+def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
+    dump = TargetDump(tmp_path / "new", encoder().table, resume=False)
+    (tmp_path / "new/step-000001.jsonl").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"step-000001\.jsonl: Is a directory"):
+        dump.write([], 0)
