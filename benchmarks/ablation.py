@@ -22,6 +22,7 @@ from coordspec.contracts import rule
 from coordspec.evaluate.join import join, read_records
 from coordspec.match import DEFAULT_IOU_GATE, match_objects
 from coordspec.predictions.files import read_predictions
+from coordspec.predictions.record import PredictedObject
 from coordspec.record import DetObject
 from coordspec.train.agreement import agreement
 
@@ -71,14 +72,15 @@ class Bench:
         return final
 
     def evaluate(self, name: str, checkpoint: Path) -> dict[str, Any]:
-        """What ``coordspec eval`` says of greedy answers to the held-out scenes, and ``matched_iou``."""
+        """What ``coordspec eval`` says of greedy answers to the held-out scenes, and ``fit`` of the boxes in them."""
         answers, found = self.folder / f"{name}.answers.jsonl", self.folder / f"{name}.eval.json"
         if not found.exists():
             coordspec("infer", checkpoint, self.val, "-o", answers, "--max-new-tokens", 256, "--batch-size", 50)
             report = coordspec("eval", answers, self.val, "--format", "json", "--bootstrap", 0)
             found.write_text(report, encoding="utf-8")
         value: dict[str, Any] = json.loads(found.read_text("utf-8"))
-        value["matched_iou"] = matched_iou(answers, self.val)
+        for boxes, expected in (("written", False), ("expected", True)):
+            value[boxes] = dict(zip(("recall", "matched_iou"), fit(answers, self.val, expected=expected), strict=True))
         return value
 
     def checklist(self, name: str, checkpoint: Path) -> dict[str, Any]:
@@ -110,16 +112,27 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return both
 
 
-def matched_iou(answers: Path, data: Path) -> float:
-    """Mean IoU of the pairs that Hungarian matching at the gate of Channel-B finds, whatever they are called."""
+def fit(answers: Path, data: Path, *, expected: bool) -> tuple[float, float]:
+    """Recall at IoU 0.5, and mean IoU of the pairs that Channel-B would match, whatever the objects are called.
+
+    The boxes are those that were written, or with ``expected`` those of the expectation at each of their coordinates:
+    what the box loss of Stage-2 sees. Where that inverts a box, its corners are put in order, as the loss does.
+    """
     joined = join(read_records(str(data), LIMIT), read_predictions(str(answers), LIMIT).predictions)
-    matched, total = 0, 0.0
+    objects, right, matched, total = 0, 0, 0, 0.0
     for record, prediction in zip(joined.records, joined.predictions, strict=True):
-        objects = () if prediction is None else prediction.objects
-        predicted = [DetObject(item.desc, item.bbox_2d, item.poly) for item in objects]
-        found = agreement(record, predicted, match_objects(predicted, record.objects, DEFAULT_IOU_GATE).pairs)
-        matched, total = matched + found.matched, total + found.iou
-    return total / matched if matched else 0.0
+        found = () if prediction is None else prediction.objects
+        predicted = [_expected(item) if expected else DetObject(item.desc, item.bbox_2d, item.poly) for item in found]
+        agreed = agreement(record, predicted, match_objects(predicted, record.objects, DEFAULT_IOU_GATE).pairs)
+        objects, right = objects + len(record.objects), right + len(match_objects(predicted, record.objects, 0.5).pairs)
+        matched, total = matched + agreed.matched, total + agreed.iou
+    return right / objects, total / matched if matched else 0.0
+
+
+def _expected(item: PredictedObject) -> DetObject:
+    assert item.coords is not None, "coordspec infer writes them"
+    x1, y1, x2, y2 = (round(bin_) for bin_ in item.coords.expected)
+    return DetObject(item.desc, bbox_2d=(min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)))
 
 
 def table(rows: Mapping[str, Sequence[Mapping[str, float]]]) -> str:

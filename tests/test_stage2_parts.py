@@ -28,7 +28,7 @@ from coordspec.target import ground_truth_target
 from coordspec.train.encode import Encoder
 from coordspec.train.fingerprint import FILE, fingerprint, refuse_other_preprocessing
 from coordspec.train.metrics import METRICS, STAGE2_METRICS
-from coordspec.train.stage2 import tally
+from coordspec.train.stage2 import rollouts, tally
 from coordspec.train.stage2.breaker import Breaker, RunawayError
 from coordspec.train.stage2.dump import TargetDump
 from coordspec.train.stage2.objective import Stage2
@@ -121,6 +121,17 @@ def test_slots_of_a_batch_are_those_of_its_targets(seed: int, packed: bool, poli
     assert (counts["count/matched"], counts["count/fn"]) == (sum(matched), len(matched) - sum(matched))
     moved = slots.to(torch.device("cpu"))
     assert torch.equal(moved.gt_G2, slots.gt_G2)
+
+
+def test_slots_follow_their_samples_where_packing_changes_the_order() -> None:
+    many = [DetObject("cat", bbox_2d=(n, n + 1, n + 2, n + 3)) for n in range(10, 80, 10)]
+    bench = Bench(channel_a(pack_length=1))  # so a row holds as much as the longest sample has
+    (prepared,) = bench.prepare([task([CAT], 0), task(many, 4), task([DOG], 8)])
+    assert [(span.row, span.place.line) for span in prepared.batch.spans] == [(0, 1), (0, 9), (1, 5)]
+    ids = prepared.batch.ids_BT.flatten()[prepared.boxes.positions_S].tolist()
+    bins = [processor().coords.bin_of_id[token] for token in ids]
+    assert (prepared.boxes.gt_G2.flatten() * 999).round().tolist() == bins
+    assert bins == [k for item in (CAT, DOG, *many) for k in item.bbox_2d]
 
 
 def outline(poly: Any) -> tuple[int, ...]:
@@ -292,6 +303,7 @@ TRIPS: dict[str, tuple[list[dict[str, float]], list[str | None]]] = {
         [None] * 4,
     ),
     "without any ground truth": ([step_of(predictions=1, truth=0)] * 3, [None, None, "3.00 predictions"]),
+    "a few without any ground truth": ([step_of(predictions=k, truth=0) for k in (1, 0, 1)], [None] * 3),
     "truncated as allowed": ([step_of(truncated=1)] * 4, [None] * 4),
     "truncated": ([step_of(truncated=1), step_of(truncated=1), step_of(truncated=2)], [None, None, "33% of the"]),
 }
@@ -488,26 +500,30 @@ def test_what_a_worker_met_is_raised() -> None:
         assert bench.generator.seeds == [], "before anything is written"
 
 
-def test_a_target_that_breaks_the_guard_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    from coordspec.train.stage2 import rollouts
+@pytest.mark.parametrize("channel", Channel)
+def test_a_target_that_breaks_the_guard_is_named(channel: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "ground_truth_target" if channel is Channel.A else "build_target"
+    made = getattr(rollouts, name)
 
-    made = rollouts.build_target
-    monkeypatch.setattr(
-        rollouts,
-        "build_target",
-        lambda *args, **kwargs: replace(found := made(*args, **kwargs), ce_weight=(1.0,) * len(found.ids)),
-    )
-    bench = Bench(policy_settings(), [whole(CAT), whole(CAT)])
+    def broken(*args: Any, **kwargs: Any) -> Any:
+        target = made(*args, **kwargs)
+        return replace(target, ce_weight=(1.0,) * len(target.ids))
+
+    monkeypatch.setattr(rollouts, name, broken)
+    bench = Bench(replace(policy_settings(), b_ratio=float(channel is Channel.B)), [whole(CAT), whole(CAT)])
     with pytest.raises(ContractError) as caught:
         bench.prepare([task([CAT], 0), task([CAT], 1)])
-    assert "train.jsonl:1" in str(caught.value)
-    monkeypatch.setattr(rollouts, "ground_truth_target", rollouts.build_target)
-    broken = ground_truth_target([CAT], encoder().table, rows="channel_a")
-    monkeypatch.setattr(
-        rollouts, "ground_truth_target", lambda *_, **__: replace(broken, ce_weight=(0.0,) * len(broken.ids))
-    )
-    with pytest.raises(ContractError, match=r"train\.jsonl:1"):
-        Bench(channel_a()).prepare([task([CAT])])
+    assert {(issue.place.path, issue.place.line) for issue in caught.value.issues} == {("train.jsonl", 1)}
+    assert "coord" in str(caught.value)
+    assert "gets 0.0 (MSK018)" in str(caught.value)
+
+
+def test_the_gate_is_that_of_the_config() -> None:
+    overlap = box_iou(NEAR_CAT.bbox_2d, CAT.bbox_2d)
+    for gate, matches in ((overlap - 0.01, 1), (overlap + 0.01, 0)):
+        bench = Bench(replace(policy_settings(), iou_gate=gate), [whole(NEAR_CAT)])
+        bench.prepare([task([CAT])])
+        assert len(bench.targets[0].report.matches) == matches
 
 
 def test_batches_without_a_label_are_for_channel_b_alone() -> None:
@@ -524,6 +540,15 @@ def test_batches_without_a_label_are_for_channel_b_alone() -> None:
     other[0, 0] = 1
     with pytest.raises(ContractError):
         guard.check(replace(nothing, labels_BT=other), labelled=False)
+
+
+@pytest.mark.parametrize("channel", Channel)
+def test_the_guard_sees_every_batch(channel: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(replace(policy_settings(), b_ratio=float(channel is Channel.B)), [whole(CAT), whole(CAT)])
+    seen = []
+    monkeypatch.setattr(bench.objective._guard, "check", lambda batch, **options: seen.append((batch, options)))
+    prepared = bench.prepare([task([CAT], 0), task([CAT], 1)], parts=2)
+    assert seen == [(one.batch, {"labelled": channel is Channel.A}) for one in prepared]
 
 
 def test_prepared_batches_move_whole() -> None:

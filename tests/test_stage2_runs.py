@@ -88,6 +88,15 @@ def test_every_variant_runs_on_one_engine(name: str, tmp_path: Path) -> None:
         assert line.keys() - {"step"} <= METRICS.keys()
 
 
+def test_validation_data_is_answered_and_scored(tmp_path: Path) -> None:
+    val = {"data": {"val": [str(inputs() / "shapes/val.jsonl")]}, "eval": {"generate": True, "max_new_tokens": 4}}
+    lines = trained(tmp_path, MIXED, QUIET, val, texts=told(), max_steps=2, eval_steps=2, **ONE_BY_ONE)
+    (found,) = (line for line in lines if "eval/loss" in line)
+    assert found["step"] == 2
+    assert found["eval/tokens_per_answer"] == 4
+    assert found["eval/f1"] == 0
+
+
 def test_a_model_learns_from_its_rollouts(tmp_path: Path) -> None:
     lines = trained(tmp_path, AB, QUIET, texts=told(), max_steps=6, per_device_train_batch_size=12, **ONE_BY_ONE)
     assert all(later["loss"] < before["loss"] for before, later in itertools.pairwise(lines))
@@ -168,18 +177,18 @@ def test_a_run_that_runs_away_stops_with_its_message(coordspec: Any, tmp_path: P
 
 FALLS_BACK: dict[str, Any] = {
     "stage2_ab": {"channel_b": {"on_runaway": "channel_a"}},
-    "rollout_matching": {"runaway": {"max_truncation_rate": 0.5, "window_steps": 3}},
+    "rollout_matching": {"runaway": {"max_truncation_rate": 0.5, "window_steps": 2}},
 }
 
 
 def test_a_run_that_falls_back_stays_in_channel_a_when_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cut = dict.fromkeys(range(12), '{"object_1": {')
     changes = (MIXED, FALLS_BACK)
-    more = {"max_steps": 9, "save_steps": 3, **ONE_BY_ONE}
+    more = {"max_steps": 7, "save_steps": 3, **ONE_BY_ONE}
     expected = trained(tmp_path / "whole", *changes, texts=cut, **more)
-    assert [line["schedule/b_ratio"] for line in expected] == [0, 1, 0, 1, 0, 1, 0, 0, 0]
-    assert [line["schedule/fallen_back"] for line in expected] == [0, 0, 0, 0, 0, 0, 1, 1, 1]
-    for behind in (5, 7):  # with half a window in the checkpoint, and fallen back
+    assert [line["schedule/b_ratio"] for line in expected] == [0, 1, 0, 1, 0, 0, 0]
+    assert [line["schedule/fallen_back"] for line in expected] == [0, 0, 0, 0, 1, 1, 1]
+    for behind in (4, 6):  # with half a window in the checkpoint, and fallen back
         folder = tmp_path / str(behind)
         with monkeypatch.context() as patched:
             break_off(patched, behind)
@@ -278,13 +287,26 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]
         return str(root / name / "targets")
 
     nothing = {str(number): END for number in range(12)}
+    cut = {str(number): '{"object_1": {' for number in range(12)}
+    limits = {"stage2_ab": AB["stage2_ab"], "rollout_matching": {"runaway": {"window_steps": 2}}}
+    (root / "refused").mkdir()
+    lines = (inputs() / "shapes/train.jsonl").read_text("utf-8").splitlines()
+    lines[6] = lines[6].replace("bbox_2d", "box")
+    (root / "refused/train.jsonl").write_text("\n".join(lines), "utf-8")
+    data = {
+        "train": [str(root / "refused/train.jsonl")],
+        "image_root": str(inputs() / "shapes"),
+        "preflight": "never",
+    }
     killed = config("killed", SAMPLING, **SHARED)
-    few = {"max_steps": 2, "per_device_train_batch_size": 1, "gradient_accumulation_steps": 1}
+    few: dict[str, Any] = {"max_steps": 2, "per_device_train_batch_size": 1, "gradient_accumulation_steps": 1}
     todo = {
         "whole": job(config("whole", SAMPLING, **SHARED), dump=dump("whole")),
         "killed": job(killed, dump=dump("killed"), die=("behind the step", 3)),
         "resumed": job(killed, dump=dump("killed"), resume=True),
         "nothing": job(config("nothing", QUIET, **few), ranks=2, texts=nothing),
+        "runaway": job(config("runaway", limits, **few), ranks=2, texts=cut),
+        "refused": job(config("refused", {"data": data}, **{**few, "max_steps": 6}), ranks=2, texts=nothing),
         "soft": job(
             config("soft", QUIET, SOFT, **few, gradient_checkpointing=True),
             ranks=2,
@@ -330,6 +352,28 @@ def test_ranks_without_anything_to_match(jobs: tuple[Path, dict[str, Any]]) -> N
     assert last["rollout/fallback"] == 2
     assert last["count/matched"] == 0
     assert last["loss"] > 0
+
+
+def test_every_rank_stops_when_rollouts_run_away(jobs: tuple[Path, dict[str, Any]]) -> None:
+    _, ends = jobs
+    assert len({message for _, _, message in ends["runaway"]}) == 1
+    for status, _, message in ends["runaway"]:
+        assert status == 1
+        assert message.startswith(
+            "RunawayError: step 2: 100% of the rollouts are truncated over the last 2 rollout steps"
+        )
+
+
+def test_every_rank_stops_when_a_record_is_refused(jobs: tuple[Path, dict[str, Any]]) -> None:
+    root, ends = jobs
+    own, other = sorted(message for _, _, message in ends["refused"])
+    assert [status for status, _, _ in ends["refused"]] == [1, 1], ends["refused"]
+    place = f"{root}/refused/train.jsonl:7: objects[0]: the object has no geometry (OBJ004)"
+    assert own.startswith("ContractError: ")
+    assert place in own
+    assert other.startswith("RankError: rank ")
+    assert place in other
+    assert not (root / "refused/run/final").exists()
 
 
 def test_soft_self_context_on_ranks_with_checkpointing(jobs: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:

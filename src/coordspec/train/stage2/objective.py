@@ -128,7 +128,7 @@ class Stage2:
         return Stage2Prepared(batch, counts_C, boxes, channel)
 
     def _rows(self, lengths: Sequence[int]) -> list[list[int]]:
-        """Which samples of a batch share a row. One that injections have made longer than a pack has its own."""
+        """Which samples of a batch share a row. Injections that make one longer than a pack lengthen all."""
         if self._settings.pack_length is None:
             return [[number] for number in range(len(lengths))]
         order = np.arange(len(lengths), dtype=np.int64)
