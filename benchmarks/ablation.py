@@ -18,9 +18,10 @@ from typing import Any
 
 import yaml
 
+from coordspec.boxes import DEFAULT_IOU_GATE
 from coordspec.contracts import rule
 from coordspec.evaluate.join import join, read_records
-from coordspec.match import DEFAULT_IOU_GATE, match_objects
+from coordspec.match import match_objects
 from coordspec.predictions.files import read_predictions
 from coordspec.predictions.record import PredictedObject
 from coordspec.record import DetObject

@@ -11,7 +11,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ MARK = ".coordspec-demo"  # only a folder with this file in it is ever replaced
 
 
 ROOT = Path(__file__).parent.parent
-TRAIN, VAL, SHEET = 12000, 200, 24
+TRAIN, VAL, SHEET, CHECKED = 12000, 200, 24, 100
 
 
 def main() -> int:
@@ -49,7 +49,9 @@ def main() -> int:
     say("One of the rules, explained.")
     run(0, "rule", "inverted-box")
     train(folder, data / "val.jsonl")
-    print(f"\nEverything is in {folder}. Look at {folder / 'sheet.png'}. Next: coordspec validate YOUR.jsonl")
+    correct(folder, data / "val.jsonl")
+    report(folder, data / "val.jsonl")
+    print(f"\nEverything is in {folder}. Next: coordspec validate YOUR.jsonl")
     return 0
 
 
@@ -65,6 +67,58 @@ def train(folder: Path, held_out: Path) -> None:
     run(0, "infer", final, held_out, "-o", answers, "--max-new-tokens", 256, "--batch-size", 50)
     run(0, "sheet", answers, held_out, "-o", folder / "sheet.png", "--count", SHEET, "--columns", 6)
     run(0, "eval", answers, held_out)
+    say("Is it sound? The checklist of a trained checkpoint.")
+    run(0, "checklist", final, held_out, "--max-new-tokens", 256, "--batch-size", 50, "--max-records", CHECKED)
+
+
+def correct(folder: Path, held_out: Path) -> None:
+    """Stage-2: the model goes on with its own answers; what that changes."""
+    config, targets, answers = "configs/demo/stage2_mixed.yaml", folder / "targets", folder / "answers-stage2.jsonl"
+    final = folder / "stage2_mixed" / "final"
+    say("Stage-2: it goes on, half of the steps with its own answers, corrected. A minute or two.")
+    run(0, "check-config", config)
+    run(0, "train", config, "--dump-targets", targets)
+    run(0, "guard", targets, "--tokenizer", final)
+    run(0, "infer", final, held_out, "-o", answers, "--max-new-tokens", 256, "--batch-size", 50)
+    say("Before and after.")
+    compare({"Stage-1": folder / "answers.jsonl", "Stage-2": answers}, held_out)
+
+
+def compare(answers: Mapping[str, Path], held_out: Path) -> None:
+    """What coordspec eval says of several prediction files, side by side."""
+    found = {name: evaluated(path, held_out) for name, path in answers.items()}
+    print(f"  {'':<30}" + "".join(f"{name:>10}" for name in found))
+    for row in next(iter(found.values())):
+        print(f"  {row:<30}" + "".join(f"{values[row]:>10.3f}" for values in found.values()))
+
+
+def evaluated(answers: Path, held_out: Path) -> dict[str, float]:
+    """Some of what coordspec eval says of a prediction file; a share of nothing is 0."""
+    words = ["eval", str(answers), str(held_out), "--format", "json", "--bootstrap", "0"]
+    command = [sys.executable, "-m", "coordspec_cli", *words]
+    found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    boxes, words_too = found["boxes"]["class_agnostic"], found["boxes"]["class_aware"]
+    measures = {
+        "precision, boxes alone": boxes["precision_50"],
+        "recall, boxes alone": boxes["recall_50"],
+        "F1 at IoU 0.5, boxes alone": boxes["f1_50"],
+        "F1 at IoU 0.5, with words": words_too["f1_50"],
+        "mean F1 from 0.5 to 0.95": words_too["f1_mean"],
+        "mean IoU of what was found": found["boxes"]["mean_iou"],
+        "duplicates": found["duplicates"]["rate"],
+        "tokens in an answer": found["outputs"]["tokens_per_output"],
+    }
+    return {name: value or 0.0 for name, value in measures.items()}
+
+
+def report(folder: Path, held_out: Path) -> None:
+    """Pages to look at."""
+    say("Pages to look at, in any browser, offline.")
+    answers, page, runs = folder / "answers-stage2.jsonl", folder / "report.html", folder / "run.html"
+    run(0, "report", answers, held_out, "-o", page)
+    run(0, "report", folder / "stage1", "-o", runs)
+    print(f"  the answers and what they should be: {page}\n  the run of Stage-1: {runs}")
+    print(f"  a contact sheet of Stage-1: {folder / 'sheet.png'}")
 
 
 def say(sentence: str) -> None:

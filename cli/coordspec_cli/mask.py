@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from coordspec.config.stage2 import IOU_GATE
+from coordspec.boxes import DEFAULT_IOU_GATE
 from coordspec.contracts import Owner, mask_policies
 from coordspec.findings.visible import plural, shown, write_line
 from coordspec.jsonl.inputs import STDIN
@@ -63,7 +63,7 @@ def _ranges(_ctx: click.Context, _param: click.Parameter, words: tuple[str, ...]
 @click.option(
     "--iou-gate",
     type=click.FloatRange(0, 1),
-    default=IOU_GATE,
+    default=DEFAULT_IOU_GATE,
     show_default=True,
     help="With --rollouts: a pair with a smaller IoU is no match.",
 )

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
 
 N = TypeVar("N", int, float)
+
+DEFAULT_IOU_GATE: Final = 0.3
+"""A prediction and an object whose IoU is below are no match (contract, section 4)."""
 
 
 def enclosing_box(poly: Sequence[N]) -> tuple[N, N, N, N]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
 
 from pydantic import Field
 
+from coordspec.boxes import DEFAULT_IOU_GATE
 from coordspec.config.section import (
     GENERATION,
     OWN,
@@ -27,7 +28,6 @@ UNIFIED: Final = mask_policies().default
 REORDERED: Final = "reordered_gt_sft"
 ROLLOUT_MATCHING: Final = "rollout_matching"
 MASK_POLICIES: Final = tuple(mask_policies().by_name)
-IOU_GATE: Final = 0.3
 
 if TYPE_CHECKING:
     MaskPolicy: TypeAlias = str
@@ -60,7 +60,7 @@ class ChannelB(Section):
         "true is the legacy opt-in: it selects the policy reordered_gt_sft.", source=_AB, default=None
     )
     iou_gate: Share = setting(
-        "A prediction and an object with a smaller IoU are no match.", unit="IoU", source=_AB, default=IOU_GATE
+        "A prediction and an object with a smaller IoU are no match.", unit="IoU", source=_AB, default=DEFAULT_IOU_GATE
     )
     on_runaway: Literal["stop", "channel_a"] = setting(
         "What happens when rollout_matching.runaway trips: the run stops, or all further steps are Channel-A.",
@@ -228,7 +228,7 @@ class RolloutMatching(Section):
         "has its own in channel_b.",
         unit="IoU",
         source=_RM,
-        default=IOU_GATE,
+        default=DEFAULT_IOU_GATE,
     )
     decoding: Decoding = section(Decoding)
     batch: Batch = section(Batch)

@@ -1,6 +1,6 @@
 """Which prediction stands for which ground-truth object."""
 
-from coordspec.match.assign import DEFAULT_IOU_GATE, Match, match_objects
+from coordspec.match.assign import Match, match_objects
 from coordspec.match.cost import pairwise_iou
 
-__all__ = ["DEFAULT_IOU_GATE", "Match", "match_objects", "pairwise_iou"]
+__all__ = ["Match", "match_objects", "pairwise_iou"]

@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from coordspec.boxes import DEFAULT_IOU_GATE
 from coordspec.match.cost import pairwise_iou
 
 if TYPE_CHECKING:
     from coordspec.match.cost import Matrix
     from coordspec.record import DetObject
-
-DEFAULT_IOU_GATE: Final = 0.3
-"""A pair whose IoU is below is no match (contract, section 4)."""
 
 _ROUNDING: Final = 1e-9
 """IoU of polygons is off by less. Two different ratios of areas of boxes in bins lie further apart than a gate of a few

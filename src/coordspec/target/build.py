@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
+from coordspec.boxes import DEFAULT_IOU_GATE
 from coordspec.contracts import NO_LOSS, Kind, MaskPolicy, Owner, TargetText, mask_policies
-from coordspec.match import DEFAULT_IOU_GATE, Match, match_objects
+from coordspec.match import Match, match_objects
 from coordspec.record import DetObject
 from coordspec.rollout.parse import Entry, Rollout, parse_rollout
 from coordspec.rollout.tokens import TokenTable, token_table
