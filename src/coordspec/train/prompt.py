@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -108,7 +108,7 @@ class Prompter:
 
     def _write(self, images: int) -> _Written:
         if images not in self._written:
-            messages = self._messages(images)
+            messages = conversation(self._template, [{"type": "image"}] * images)
             text = self._processor.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
             encoding = backend(self._processor.tokenizer).encode(text, add_special_tokens=False)
             ids = np.array(encoding.ids, dtype=np.int64)
@@ -119,9 +119,10 @@ class Prompter:
             self._written[images] = _Written(ids, places)
         return self._written[images]
 
-    def _messages(self, images: int) -> list[dict[str, Any]]:
-        shown: list[dict[str, str]] = [{"type": "image"}] * images
-        user = {"role": "user", "content": [*shown, {"type": "text", "text": self._template.user_prompt}]}
-        if self._template.system_prompt is None:
-            return [user]
-        return [{"role": "system", "content": [{"type": "text", "text": self._template.system_prompt}]}, user]
+
+def conversation(template: Template, images: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The messages of a prompt: that of the system where there is one, and the images before the question."""
+    user = {"role": "user", "content": [*images, {"type": "text", "text": template.user_prompt}]}
+    if template.system_prompt is None:
+        return [user]
+    return [{"role": "system", "content": [{"type": "text", "text": template.system_prompt}]}, user]

@@ -17,6 +17,7 @@ from coordspec.config.stage2 import Decoding
 from coordspec.errors import InputError
 from coordspec.rollout.tokens import TokenTable
 from coordspec.train.generation.answer import Request
+from coordspec.train.prompt import conversation
 
 COMPLETIONS: Final = "/chat/completions"
 BANNED: Final = -100.0
@@ -71,15 +72,12 @@ class Chat:
     def body(self, model: str, request: Request) -> dict[str, Any]:
         """What is posted for a request to a model or adapter of this name."""
         drawn = {"seed": seed_of(request.seeds)} if self._draws else {}
-        return {"model": model, "messages": self._messages(request.images), **self._options, **drawn}
+        return {"model": model, "messages": self._conversation(request.images), **self._options, **drawn}
 
-    def _messages(self, images: Sequence[Image.Image]) -> list[dict[str, Any]]:
-        """The conversation of ``Prompter``, with the images themselves in it."""
+    def _conversation(self, images: Sequence[Image.Image]) -> list[dict[str, Any]]:
+        """What the model is asked in training, with the images themselves in it."""
         parts = [{"type": "image_url", "image_url": {"url": png_url(image)}} for image in images]
-        user = {"role": "user", "content": [*parts, {"type": "text", "text": self._template.user_prompt}]}
-        if self._template.system_prompt is None:
-            return [user]
-        return [{"role": "system", "content": [{"type": "text", "text": self._template.system_prompt}]}, user]
+        return conversation(self._template, parts)
 
     def read(self, value: Any, request: Request, fault: Callable[[str], InputError]) -> Completion:
         """The answer in what came back.
