@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 from collections import Counter
-from copy import copy
+from copy import copy, deepcopy
 from itertools import groupby
 from typing import Any
 
@@ -136,7 +135,7 @@ def together_and_alone(model: Any, **decoding: Any) -> list[tuple[Answer, Answer
 @pytest.mark.parametrize("decoding", [{}, {"do_sample": True}], ids=["greedy", "drawn"])
 def test_a_batch_of_different_lengths_gives_what_one_by_one_gives(model: Any, decoding: dict[str, Any]) -> None:
     assert len({len(prompt.ids_T) for prompt in prompts()}) == 4
-    precise = copy.deepcopy(model()).double()  # in float32 a draw may lie within rounding of the border of a token
+    precise = deepcopy(model()).double()  # in float32 a draw may lie within rounding of the border of a token
     for batched, alone in together_and_alone(precise, **decoding):
         assert (batched.ids, batched.ended) == (alone.ids, alone.ended)
         np.testing.assert_allclose(batched.logprobs, alone.logprobs, rtol=0, atol=1e-4)
