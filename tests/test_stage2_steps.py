@@ -208,6 +208,10 @@ def test_channel_b_is_the_loss_of_plain_loops_on_each_sample_alone(policy: str) 
     check_model(weighed(policy), *doubled())
 
 
+def test_the_gate_is_measured_where_it_has_no_weight() -> None:
+    check_model(weighed("rollout_matching", coord=replace(COORD, gate_weight=0.0)), *doubled())
+
+
 SOFT = {"unroll": ("unroll", 1.0), "em_detach": ("em_detach", 1.0), "warm": ("unroll", 2.5)}
 
 
