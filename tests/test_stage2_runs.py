@@ -6,6 +6,7 @@ import itertools
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ import torch
 import training_runs
 from conftest import Done
 from coordspec.errors import InputError
+from coordspec.spec.binding import harness, scenario
 from coordspec.train import trainer, variant
 from coordspec.train.fingerprint import FILE
 from coordspec.train.metrics import METRICS
@@ -55,35 +57,27 @@ def dumped(folder: Path) -> dict[str, list[dict[str, Any]]]:
 # ---------------------------------------------------------------------------------------------------- variants
 
 
-VARIANTS: dict[str, tuple[dict[str, Any], set[str]]] = {
-    "stage2_ab": (AB, {"geo_matched", "geo_fn"}),
-    "reordered_gt_sft": (
-        {**AB, "stage2_ab": {"schedule": {"b_ratio": 1}, "channel_b": {"reordered_gt_sft": True}}},
-        {"geo_matched", "geo_fn"},
-    ),
-    "rollout_matching_sft": (
-        {"custom": {"trainer_variant": "rollout_matching_sft"}},
-        {"coord_soft_ce", "coord_w1", "coord_hard_ce", "coord_gate"},
-    ),
+VARIANTS: dict[str, dict[str, Any]] = {
+    "stage2_ab": AB,
+    "reordered_gt_sft": {**AB, "stage2_ab": {"schedule": {"b_ratio": 1}, "channel_b": {"reordered_gt_sft": True}}},
+    "rollout_matching_sft": {"custom": {"trainer_variant": "rollout_matching_sft"}},
 }
+GEOMETRY = ("geo_matched", "geo_fn")
 
 
-@pytest.mark.parametrize("name", VARIANTS)
-def test_every_variant_runs_on_one_engine(name: str, tmp_path: Path) -> None:
-    changes, present = VARIANTS[name]
-    lines = trained(tmp_path, changes, QUIET, texts=told(), max_steps=2)
+@harness("parts-of-a-variant")
+def parts_of_a_variant(variant: str, geometry: list[str], coord: list[str]) -> None:
+    with TemporaryDirectory() as folder:
+        lines = trained(Path(folder), VARIANTS[variant], QUIET, texts=told(), max_steps=2)
     for line in lines:
-        assert {part for part in VARIANTS["stage2_ab"][1] if line[f"channel_b/{part}"] > 0} == present & VARIANTS[
-            "stage2_ab"
-        ][1]
-        coords = {part for part in VARIANTS["rollout_matching_sft"][1] if f"channel_b/{part}" in line}
-        assert coords == present & VARIANTS["rollout_matching_sft"][1]
-        assert all(line[f"channel_b/{part}"] > 0 for part in coords)
+        assert [part for part in GEOMETRY if line[f"channel_b/{part}"] > 0] == geometry
+        found = {name.removeprefix("channel_b/") for name in line if name.startswith("channel_b/coord_")}
+        assert found == set(coord)
+        assert all(line[f"channel_b/{part}"] > 0 for part in coord)
         assert line["loss"] == line["channel_b/loss"]
         assert line["schedule/b_ratio"] == 1
-        total = line["channel_b/ce"] + line["channel_b/geo_matched"] + line["channel_b/geo_fn"]
-        if coords:  # of the four, the weights of the hard cross entropy is 0
-            total += sum(line[f"channel_b/{part}"] for part in coords - {"coord_hard_ce"})
+        parts = [*GEOMETRY, *(part for part in coord if part != "coord_hard_ce")]  # whose weight is 0
+        total = line["channel_b/ce"] + sum(line[f"channel_b/{part}"] for part in parts)
         assert line["loss"] == pytest.approx(total, rel=1e-5)
         assert line.keys() - {"step"} <= METRICS.keys()
 
@@ -159,6 +153,7 @@ def test_seconds_are_of_what_they_say(tmp_path: Path, monkeypatch: pytest.Monkey
 # ---------------------------------------------------------------------------------------------------- stops
 
 
+@scenario("stage2-runs", "A stop for runaway rollouts", "Stop", digest="1e189dac6166")
 def test_a_run_that_runs_away_stops_with_its_message(coordspec: Any, tmp_path: Path) -> None:
     limits = {"rollout_matching": {"runaway": {"max_truncation_rate": 0.5, "window_steps": 3}}}
     path = written(tmp_path, settings(tmp_path / "run", AB, limits, max_steps=6, save_steps=1))
@@ -181,6 +176,7 @@ FALLS_BACK: dict[str, Any] = {
 }
 
 
+@scenario("stage2-runs", "A stop for runaway rollouts", "Go on in Channel-A", digest="5451e454abdf")
 def test_a_run_that_falls_back_stays_in_channel_a_when_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cut = dict.fromkeys(range(12), '{"object_1": {')
     changes = (MIXED, FALLS_BACK)
@@ -209,12 +205,14 @@ def break_off(patched: pytest.MonkeyPatch, step: int) -> None:
     patched.setattr(trainer.CoordTrainer, "_maybe_log_save_evaluate", deadly)
 
 
+@scenario("stage2-runs", "A stop for runaway rollouts", "Too many predictions", digest="0e3eeb5d390c")
 def test_too_many_predictions_stop_a_run(tmp_path: Path) -> None:
     limits = {"rollout_matching": {"runaway": {"max_predictions_per_gt": 0.2, "window_steps": 1}}}
     with pytest.raises(RunawayError, match=r"step 1: rollouts hold .* predictions for each ground-truth object"):
         trained(tmp_path, AB, limits, texts=told())
 
 
+@scenario("stage2-runs", "The question that the model was trained on", "Another prompt", digest="9ee7f187d3a8")
 def test_another_template_is_refused_in_stage_2_alone(tmp_path: Path) -> None:
     trained(tmp_path / "first", max_steps=1)
     other = {"model": {"path": str(tmp_path / "first/run/final")}, "template": {"user_prompt": "Where?"}}
@@ -230,6 +228,7 @@ def test_another_template_is_refused_in_stage_2_alone(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------------------------------------- dumps
 
 
+@scenario("stage2-runs", "Dumped targets", "Read back", digest="206e1ce202db")
 def test_dumped_targets_are_read_by_guard_and_mask(coordspec: Any, tmp_path: Path) -> None:
     trained(tmp_path, MIXED, QUIET, texts=told(), dump=tmp_path / "targets", max_steps=2)
     files = dumped(tmp_path / "targets")
@@ -249,6 +248,7 @@ def test_dumped_targets_are_read_by_guard_and_mask(coordspec: Any, tmp_path: Pat
     assert coordspec("guard", tmp_path / "targets", "--tokenizer", inputs() / "model").status == 0
 
 
+@scenario("stage2-runs", "Dumped targets", "What is refused", digest="8c5121651df5")
 def test_dumps_that_are_refused(coordspec: Any, tmp_path: Path) -> None:
     path = written(tmp_path, settings(tmp_path / "run", AB, max_steps=1))
     (tmp_path / "full").mkdir()
@@ -317,6 +317,7 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]
     return root, ends
 
 
+@scenario("stage2-runs", "Rollouts that can be repeated", "Killed", digest="67bffbc26a18")
 def test_a_killed_run_with_drawn_rollouts_goes_on_exactly(jobs: tuple[Path, dict[str, Any]]) -> None:
     root, ends = jobs
     assert [ends[name][0][:2] for name in ("whole", "killed", "resumed")] == [[0, 0], [0, 9], [0, 0]], ends
@@ -332,6 +333,7 @@ def test_a_killed_run_with_drawn_rollouts_goes_on_exactly(jobs: tuple[Path, dict
     assert len(set(drawn)) == len(drawn), "every sample and step draws for itself"
 
 
+@scenario("stage2-runs", "Rollouts that can be repeated", "Whatever is beside it", digest="bc54e50d9875")
 def test_draws_do_not_depend_on_what_else_is_in_the_batch(jobs: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     """The same four samples of the first step of Channel-B alone, as one batch and one by one."""
     drawn = []

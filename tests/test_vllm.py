@@ -35,6 +35,7 @@ from coordspec.errors import CoordspecError, InputError
 from coordspec.model.checkpoint import load_model, load_processor, save_checkpoint
 from coordspec.model.lora import LoraSpec, add_lora
 from coordspec.model.parts import Freeze
+from coordspec.spec.binding import scenario
 from coordspec.train.generation import Ended, ModelGenerator, Request
 from coordspec.train.generation.vllm import VllmGenerator, chat, generator
 from coordspec.train.generation.vllm.chat import banned_ids, seed_of
@@ -44,7 +45,7 @@ from coordspec.train.generation.vllm.served import serve_command, weights_hash
 from coordspec.train.ranks import RankError
 from fake_vllm import FREE, FakeVllm, Reply, completion, serving
 from train_samples import processor
-from training_runs import smallest_model
+from training_runs import ran, smallest_model
 
 COMPLETIONS, LOAD, UNLOAD, MODELS = (
     f"/v1/{name}" for name in ("chat/completions", "load_lora_adapter", "unload_lora_adapter", "models")
@@ -302,6 +303,7 @@ def adapters(tmp_path: Path) -> list[str]:
     return sorted(path.name for path in (tmp_path / "run/vllm").iterdir())
 
 
+@scenario("stage2-runs", "Rollouts of a server", "New weights", digest="e10b7a39251f")
 def test_new_weights_reach_the_server(fake: FakeVllm, tmp_path: Path) -> None:
     model = adapted()
     server = ready(fake, tmp_path, model)
@@ -420,6 +422,7 @@ def test_the_same_weights_in_another_folder(tmp_path: Path, shared: PeftModel, c
     assert base("tiny", str(copied), tmp_path, shared) is None
 
 
+@scenario("stage2-runs", "Rollouts of a server", "Other weights", digest="17e7d645a36c")
 def test_other_weights_in_another_folder(tmp_path: Path, shared: PeftModel, copied: Path) -> None:
     file = copied / "model.safetensors"
     data = bytearray(file.read_bytes())
@@ -474,6 +477,7 @@ def test_the_hash_is_of_names_and_bytes(copied: Path) -> None:
 # ---------------------------------------------------------------------------------------------------------- probe
 
 
+@scenario("stage2-runs", "Rollouts of a server", "Another model", digest="76296ffff763")
 def test_a_server_with_another_adapter(fake: FakeVllm, tmp_path: Path, shared: PeftModel) -> None:
     server = ready(fake, tmp_path, shared)
     (name,) = fake.adapters
@@ -600,6 +604,7 @@ def test_an_answer_that_ends_too_early(
     )
 
 
+@scenario("stage2-runs", "Rollouts of a server", "Another prompt", digest="8d6c0671c64c")
 def test_another_prompt(fake: FakeVllm, tmp_path: Path, shared: PeftModel) -> None:
     server = ready(fake, tmp_path, shared, template={"user_prompt": "What?"})
     found = stopped(lambda: server.answers(requests(1)), fake.url)
@@ -904,3 +909,29 @@ def test_the_fake_tells_stops_from_lengths() -> None:
     end = table().end_id
     assert completion([1], [5, end], [-1.0, -1.0], [end])["choices"][0]["finish_reason"] == "stop"
     assert json.loads(json.dumps(completion([1], [5], [-1.0], [end])))["choices"][0]["finish_reason"] == "length"
+
+
+# ------------------------------------------------------------------------------------------------------- a whole run
+
+RUN: dict[str, Any] = {
+    "lora": {"enabled": True, "r": 2, "target_modules": ["q_proj", "down_proj"]},
+    "model": {"head": "frozen", "freeze_vision": True, "freeze_projector": True},
+    "custom": {"trainer_variant": "stage2_ab"},
+    "stage2_ab": {"schedule": {"b_ratio": 0.5}},
+    "rollout_matching": {
+        "decoding": {"max_new_tokens": 12},
+        "runaway": {"max_predictions_per_gt": None, "max_truncation_rate": None},
+    },
+}
+
+
+@scenario("stage2-runs", "Rollouts of a server", "A run", digest="cd0b4cd6cb9e")
+def test_a_run_with_a_server_is_a_run_without_one(fake: FakeVllm, tmp_path: Path) -> None:
+    model = {"model": {"path": str(folder())}}
+    expected = ran(tmp_path / "hf", RUN, model, learning_rate=0.05)
+    server = {"rollout_matching": {"backend": "vllm", "vllm": {"base_url": fake.url}}}
+    assert ran(tmp_path / "vllm", RUN, model, server, learning_rate=0.05) == expected
+    assert len(fake.bodies(COMPLETIONS)) == 8, "two steps of Channel-B, of four samples each"
+    assert len(fake.bodies(LOAD)) >= 2, "the weights of the first step, and those behind it"
+    assert fake.adapters == {}
+    assert not (tmp_path / "vllm/run/vllm").exists()
