@@ -62,7 +62,11 @@ def stage2_changes(variant: str, args: argparse.Namespace) -> dict[str, Any]:
     if variant == "stage1":  # continues as the others do, not as a model that is trained from nothing
         training |= {"optim": "adamw_torch_fused", "learning_rate": 2.0e-4, "warmup_steps": 5}
         training |= {"weight_decay": 0.01, "adam_beta2": 0.999}
+    # nothing stops a run early, not even rollouts that run away: all variants have the same budget
+    unlimited = {"max_predictions_per_gt": None, "max_truncation_rate": None}
     changes: dict[str, Any] = {"training": training}
+    if variant != "stage1":
+        changes["rollout_matching"] = {"runaway": unlimited}
     if args.learning_rate is not None:
         changes = merged(changes, {"training": {"learning_rate": args.learning_rate}})
     return changes

@@ -125,7 +125,7 @@ def _config(tokenizer: PreTrainedTokenizerFast) -> Qwen3VLConfig:
         "max_position_embeddings": MAX_TOKENS,
         "rope_parameters": {
             "rope_type": "default",
-            "rope_theta": 10000.0,
+            "rope_theta": 5000000.0,  # as Qwen3-VL: most of a head tells what stands there, and little where
             "mrope_section": [6, 5, 5],
             "mrope_interleaved": True,
         },

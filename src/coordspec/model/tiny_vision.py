@@ -5,6 +5,7 @@ patch says little but its colour, and attention has to find out which patches to
 
 - filters that are a cosine transform of the patch, the finer the stronger, as the finer the weaker they are in images;
 - heads that look at neighbours, as the kernel of a convolution does (d'Ascoli et al., "ConViT", 2021);
+- layers that see each feature with both signs, so that how strong an edge is can be read whatever the two colours are;
 - places that are waves over the grid of patches.
 
 All of it is trained like any other weight.
@@ -16,7 +17,12 @@ import math
 from typing import Final
 
 import torch
-from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLVisionAttention, Qwen3VLVisionModel
+from transformers.models.qwen3_vl.modeling_qwen3_vl import (
+    Qwen3VLVisionAttention,
+    Qwen3VLVisionMLP,
+    Qwen3VLVisionModel,
+    Qwen3VLVisionPatchMerger,
+)
 
 _PIXEL_GAIN: Final = 3.2
 """At this, the features of patches of drawn scenes have a deviation of about 1.5, beside places of 1."""
@@ -27,7 +33,7 @@ _HUES: Final = ((1.0, 1.0, 1.0), (1.0, -1.0, 0.0), (0.5, 0.5, -1.0))
 _NEIGHBOURS: Final = ((-1, -1), (1, 1), (-1, 1), (1, -1), (0, -1), (0, 1), (-1, 0), (1, 0))
 """Rows down and columns to the right."""
 _CRESTS: Final = (8.7, 51.5)
-"""Heights of the two waves: the fast one takes 1 from the score of a patch next to the right one, the slow one 2.2 from
+"""Heights of the two waves: the fast one takes 1 from the score of a patch next to the right one, the slow one 2.5 from
 that of a patch where the fast one has its next crest. Both are for heads of 16 features."""
 _CONTENT: Final = 0.3
 """What is left at first of the weights by which the contents of patches decide who looks at whom."""
@@ -41,6 +47,10 @@ def initialise_vision(tower: Qwen3VLVisionModel, side: int, generator: torch.Gen
         for part in tower.modules():
             if isinstance(part, Qwen3VLVisionAttention):
                 _look_at_neighbours(part)
+            elif isinstance(part, Qwen3VLVisionMLP):
+                part.linear_fc1.weight.copy_(_both_signs(_turned(part.hidden_size, generator)))
+            elif isinstance(part, Qwen3VLVisionPatchMerger):
+                part.linear_fc1.weight.copy_(_both_signs(_merged(part.hidden_size)))
         places = tower.pos_embed.weight
         places.copy_(_ordered_places(places.shape[1], side, generator))
 
@@ -84,6 +94,23 @@ def _look_at_neighbours(attention: Qwen3VLVisionAttention) -> None:
                 query[first] = math.sqrt(height)
                 key[first] = math.sqrt(height) * math.cos(angle)
                 key[first + size // 2] = -math.sqrt(height) * math.sin(angle)
+
+
+def _both_signs(rows: torch.Tensor) -> torch.Tensor:
+    """Rows and their negatives: behind the nonlinearity, two of them give the input or its absolute value."""
+    return torch.cat([rows, -rows])
+
+
+def _turned(dim: int, generator: torch.Generator) -> torch.Tensor:
+    """Each feature by itself, and turned in a random direction; ``(2 * dim, dim)``."""
+    rotation, _ = torch.linalg.qr(torch.randn(dim, dim, generator=generator))
+    return torch.cat([torch.eye(dim), rotation])
+
+
+def _merged(dim: int) -> torch.Tensor:
+    """Each feature of four patches in their mean, and upper against lower ones; ``(dim / 2, dim)``."""
+    one = torch.eye(dim // 4) / 2
+    return torch.cat([torch.cat([one, one, one, one], dim=1), torch.cat([one, one, -one, -one], dim=1)])
 
 
 def _ordered_places(dim: int, side: int, generator: torch.Generator) -> torch.Tensor:
