@@ -185,7 +185,7 @@ def test_features_of_drawn_patches_are_all_of_one_size_at_first() -> None:
 
 
 def test_the_kind_of_a_shape_can_be_read_before_the_first_step() -> None:
-    """By one linear layer, from the mean of the image tokens; chance is a sixth, a random tower gets to a quarter."""
+    """By one linear layer, from the mean of the image tokens; chance is a sixth, random layers get to a quarter."""
     count, held_out = 1000, 250
     scenes = [
         scene(0, "train", n, SceneSpec(IMAGE_SIDE, IMAGE_SIDE, max_shapes=1, empty_share=0)) for n in range(count)
