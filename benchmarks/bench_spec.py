@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from coordspec.spec.digest import scenario_digest
+from coordspec.spec.markdown import scenario_digest
 from coordspec.spec.resolve import resolve_tree
 
 RUNS = 7

@@ -13,7 +13,7 @@ from coordspec.errors import Issue
 from coordspec.findings.outcome import Outcome
 from coordspec.spec.document import spec_files
 from coordspec.spec.gate import change_folders, gate
-from coordspec.spec.openspec_cli import Answers, ask_openspec
+from coordspec.spec.openspec_cli import OpenSpecAnswers, ask_openspec
 from openspec_trees import (
     CHANGE,
     DELTA,
@@ -54,7 +54,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def answers(tree: Path) -> Answers:
+def answers(tree: Path) -> OpenSpecAnswers:
     return ask_openspec(openspec(), tree)
 
 
@@ -162,7 +162,7 @@ def test_scenario_loss_is_named(outcome: Outcome) -> None:
     )
 
 
-def test_openspec_alone_would_have_passed_these(answers: Answers) -> None:
+def test_openspec_alone_would_have_passed_these(answers: OpenSpecAnswers) -> None:
     """Why the gate does not take openspec's word: what it calls complete and valid although a part is missing."""
     complete = {
         change.change_name
@@ -180,7 +180,7 @@ def test_what_openspec_skips_is_advice(tree: Path, outcome: Outcome) -> None:
     assert issue.severity == "advice"
 
 
-def test_the_same_specs_and_changes_as_openspec(tree: Path, answers: Answers) -> None:
+def test_the_same_specs_and_changes_as_openspec(tree: Path, answers: OpenSpecAnswers) -> None:
     write(tree / "openspec/changes/archive/2026-01-01-old/proposal.md", "x")
     write(tree / "openspec/changes/.hidden/proposal.md", "x")
     items = raw(tree, "validate", "--all", "--strict", "--json").answer["items"]

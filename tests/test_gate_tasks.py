@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from coordspec.spec.tasks import ticked_lines
+from coordspec.spec.artifacts import ticked_lines
 from openspec_trees import CHANGE, complete_tree, raw, write
 
 TICKED = [

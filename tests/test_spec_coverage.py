@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 from coordspec.errors import InputError
-from coordspec.spec.coverage import coverage
+from coordspec.spec.coverage import OUTCOMES, Ran, coverage, read_outcomes, update_outcomes
 from coordspec.spec.document import read_spec
-from coordspec.spec.outcomes import OUTCOMES, Ran, read_outcomes, update_outcomes
 
 SPEC = """\
 ## Requirements

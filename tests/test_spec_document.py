@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 
 from coordspec.errors import InputError
 from coordspec.spec.cases import CasesError, read_cases
-from coordspec.spec.digest import scenario_digest
 from coordspec.spec.document import Scenario, SpecDocument, parse_spec, read_spec, spec_files
-from coordspec.spec.lines import Block, Kind, openspec_live, plain_lines, scan
+from coordspec.spec.markdown import FencedBlock, LineKind, openspec_live, plain_lines, scenario_digest, take_apart
 
 HEAD = "## Requirements\n### Requirement: R\nIt SHALL.\n"
 
@@ -78,6 +77,9 @@ def test_lines_end_where_files_say_so() -> None:
         ("<!--\n#### Scenario: a\n-->\n", ["live-comment"]),
         ("<!-- a\n", ["unclosed-fence"]),
         ("`<!--` is no comment\n", []),
+        ("text <!-- a\n#### Scenario: b\n-->\n", []),  # a heading ends the paragraph, so it is no comment
+        ("text <!-- a\n  b --> `<!-- c`\n#### Scenario: d\n", []),
+        ("- a\nlazy\n  ```\nb\n#### Scenario: c\n", ["unclosed-fence", "heading-unclear"]),
         ("```\n#### Scenario: a\n```\n", []),
         ("``` x`y\n#### Scenario: a\n", ["heading-unclear"]),
         ("````\n```\n#### Scenario: a\n````\n", []),
@@ -96,7 +98,12 @@ def test_faults(text: str, rules: list[str]) -> None:
 def test_openspec_closes_a_fence_at_any_indentation() -> None:
     lines = ["```", "    ```", "#### Scenario: a", "```"]
     assert list(openspec_live(lines)) == [False, False, True, False]
-    assert [line.kind for line in scan(lines).lines] == [Kind.FENCE, Kind.CODE, Kind.CODE, Kind.FENCE]
+    assert [line.kind for line in take_apart(lines).lines] == [
+        LineKind.FENCE,
+        LineKind.CODE,
+        LineKind.CODE,
+        LineKind.FENCE,
+    ]
 
 
 # ---------------------------------------------------------------- blocks
@@ -107,7 +114,7 @@ def test_blocks_of_a_scenario() -> None:
         "#### Scenario: One\n- a\n\n  ~~~yaml   coordspec\n  x:\n    - 1\n\n  ~~~\n```\n\ty\n```\n#### Scenario: Two\n"
     )
     one, two = scenarios(body)
-    assert one.blocks == (Block("yaml coordspec", "x:\n  - 1\n\n", 7), Block("", "\ty\n", 12))
+    assert one.blocks == (FencedBlock("yaml coordspec", "x:\n  - 1\n\n", 7), FencedBlock("", "\ty\n", 12))
     assert two.blocks == ()
     assert one.prose == "- a"
 
@@ -127,13 +134,13 @@ def test_blocks_of_a_scenario() -> None:
 )
 def test_broken_blocks(text: str, line: int | None, reason: str | None) -> None:
     with pytest.raises(CasesError) as caught:
-        read_cases(Block("yaml coordspec", text, 7))
+        read_cases(FencedBlock("yaml coordspec", text, 7))
     assert line is None or caught.value.line == line
     assert reason is None or str(caught.value) == reason
 
 
 def test_cases_take_what_the_block_says() -> None:
-    found = read_cases(Block("yaml coordspec", "harness: h\nw: 1\ncases:\n  - {x: 2}\n  - {case: b, x: on}", 1))
+    found = read_cases(FencedBlock("yaml coordspec", "harness: h\nw: 1\ncases:\n  - {x: 2}\n  - {case: b, x: on}", 1))
     assert found.harness == "h"
     assert [(case.label, case.values) for case in found.cases] == [
         ("case 1", {"w": 1, "x": 2}),
@@ -142,13 +149,13 @@ def test_cases_take_what_the_block_says() -> None:
 
 
 def test_a_block_without_cases_is_one_case() -> None:
-    (case,) = read_cases(Block("yaml coordspec", "harness: h\nrows: [[1, 2]]", 1)).cases
+    (case,) = read_cases(FencedBlock("yaml coordspec", "harness: h\nrows: [[1, 2]]", 1)).cases
     assert case.values == {"rows": [[1, 2]]}
 
 
 def test_scalars_are_those_of_yaml_1_2() -> None:
     text = "harness: h\nv: [1e-6, 1., .5, -3, 0x1f, 012, 1:30, yes, true, null, ~, 2024-01-01, .inf, 1_000]"
-    (case,) = read_cases(Block("yaml coordspec", text, 1)).cases
+    (case,) = read_cases(FencedBlock("yaml coordspec", text, 1)).cases
     inf = float("inf")
     words = ["012", "1:30", "yes"], ["2024-01-01"], ["1_000"]
     assert case.values["v"] == [1e-6, 1.0, 0.5, -3, 31, *words[0], True, None, None, *words[1], inf, *words[2]]

@@ -17,10 +17,9 @@ from coordspec.errors import InputError, Issue, Severity
 from coordspec.findings.explain import markdown_text
 from coordspec.findings.outcome import Outcome
 from coordspec.findings.visible import encodable, plural, shown, write_line
-from coordspec.spec.coverage import Coverage, Row, coverage
+from coordspec.spec.coverage import OUTCOMES, Coverage, CoverageRow, coverage
 from coordspec.spec.document import SPECS
 from coordspec.spec.lint import artifacts, lint_tree
-from coordspec.spec.outcomes import OUTCOMES
 from coordspec_cli.main import EXIT_CLEAN, EXIT_FINDINGS
 from coordspec_cli.reporting import ReportingCommand, chosen_reports, emit, report_options
 
@@ -79,13 +78,13 @@ def _table(found: Coverage) -> Iterator[str]:
     yield _verdict(found)
 
 
-def _grouped(rows: Sequence[Row]) -> Iterator[tuple[str, list[tuple[str, list[Row]]]]]:
+def _grouped(rows: Sequence[CoverageRow]) -> Iterator[tuple[str, list[tuple[str, list[CoverageRow]]]]]:
     """The rows by spec and requirement, in their order."""
     for path, below in groupby(rows, key=lambda row: row.path):
         yield path, [(shown(title), list(found)) for title, found in groupby(below, key=lambda row: row.requirement)]
 
 
-def _outcome(row: Row) -> str:
+def _outcome(row: CoverageRow) -> str:
     if row.binding is None:
         return "unbound"
     return row.outcome or "not run"
@@ -106,7 +105,7 @@ def _json(found: Coverage) -> Iterator[str]:
     yield json.dumps(value, indent=2)
 
 
-def _row(row: Row) -> dict[str, Any]:
+def _row(row: CoverageRow) -> dict[str, Any]:
     names = ("capability", "requirement", "scenario", "path", "line", "binding", "outcome")
     values = {name: getattr(row, name) for name in names}
     return {name: encodable(value) if isinstance(value, str) else value for name, value in values.items()}

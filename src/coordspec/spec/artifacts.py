@@ -1,4 +1,4 @@
-"""Are the artifacts of a change there, filled, and made in the order of its schema?
+"""Are the artifacts of a change there, filled, and made in the order of its schema; which of its tasks are ticked?
 
 openspec counts an artifact as done as soon as a file is there, whatever is in it and whether or not what it builds on
 exists. Here an artifact is complete when openspec calls it done or skipped and none of its files is blank.
@@ -7,17 +7,19 @@ exists. Here an artifact is complete when openspec calls it done or skipped and 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Final
 
 from coordspec.contracts import rule
 from coordspec.errors import InputError, Issue, Place
 from coordspec.spec.document import CHANGES
 from coordspec.spec.lint import is_blank
-from coordspec.spec.openspec_cli import Artifact, Change
-from coordspec.spec.tasks import ticked_lines
+from coordspec.spec.markdown import LineKind, MarkdownText, TextLine, plain_lines, take_apart
+from coordspec.spec.openspec_cli import Artifact, ChangeStatus
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class ChangeFiles:
     """A change as openspec sees it, and its files below ``root``."""
 
     root: Path
-    change: Change
+    change: ChangeStatus
 
     @property
     def name(self) -> str:
@@ -156,3 +158,27 @@ def _listed(change: ChangeFiles, names: Sequence[str]) -> str:
     """``proposal (proposal.md) and design (design.md)``"""
     said = [f"{name} ({change.artifacts[name].output_path})" for name in names]
     return " and ".join([", ".join(said[:-1]), said[-1]] if len(said) > 1 else said)
+
+
+# ---------------------------------------------------------------- ticked tasks
+
+_TICKED: Final = re.compile(r"\s*(?:[-*+]|\d{1,9}[.)])\s*\[\s*[xX]\s*\](?![(\[])")
+
+
+def ticked_lines(text: str) -> list[int]:
+    """Numbers of the lines, from 1, that hold a ticked task: ``- [x]``, ``* [X]``, ``1. [x]``, at any depth.
+
+    What stands in a fence that is closed is an example and no task. An unclosed fence hides nothing, nor does a
+    comment: openspec counts every line, and a gate must not be opened by a stray fence.
+    """
+    return [line.number for line in _live(take_apart(plain_lines(text))) if _TICKED.match(line.text)]
+
+
+def _live(scanned: MarkdownText) -> Iterator[TextLine]:
+    unclosed = {mark.line for mark in scanned.unclosed}
+    fence = 0  # the last line that is a fence: the opening one, where code follows
+    for line in scanned.lines:
+        if line.kind is LineKind.FENCE:
+            fence = line.number
+        elif line.kind is not LineKind.CODE or fence in unclosed:
+            yield line

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 
 from coordspec.spec.document import Scenario
-from coordspec.spec.lines import Block
+from coordspec.spec.markdown import FencedBlock
 
 INFO: Final = "yaml coordspec"
 LABEL: Final = "case"
@@ -27,7 +27,7 @@ class CasesError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class BlockCase:
     """One call of a harness; ``label`` tells it apart from the others of its block."""
 
     label: str
@@ -39,15 +39,15 @@ class Cases:
     """What a block asks for."""
 
     harness: str
-    cases: tuple[Case, ...]
+    cases: tuple[BlockCase, ...]
 
 
-def coordspec_blocks(scenario: Scenario) -> list[Block]:
+def coordspec_blocks(scenario: Scenario) -> list[FencedBlock]:
     """The blocks of a scenario that are meant to be run."""
     return [block for block in scenario.blocks if block.info == INFO]
 
 
-def read_cases(block: Block) -> Cases:
+def read_cases(block: FencedBlock) -> Cases:
     """The harness and the cases of a block. Keys beside ``harness`` and ``cases`` belong to every case.
 
     Raises:
@@ -60,23 +60,23 @@ def read_cases(block: Block) -> Cases:
         raise CasesError(block.line, f"the key {odd[0]!r} is no string; put it in quotes")
     shared = {key: item for key, item in value.items() if key not in ("harness", "cases")}
     if "cases" not in value:
-        return Cases(value["harness"], (Case("the block", shared),))
+        return Cases(value["harness"], (BlockCase("the block", shared),))
     cases = value["cases"]
     if not isinstance(cases, list) or not cases:
         raise CasesError(block.line, "`cases` is no list with a case in it; write `- {name: value, …}` below it")
     return Cases(value["harness"], tuple(_case(block, n, case, shared) for n, case in enumerate(cases, 1)))
 
 
-def _case(block: Block, number: int, case: object, shared: Mapping[str, Any]) -> Case:
+def _case(block: FencedBlock, number: int, case: object, shared: Mapping[str, Any]) -> BlockCase:
     if not isinstance(case, dict) or not all(isinstance(key, str) for key in case):
         raise CasesError(block.line, f"case {number} is no mapping of names to values; write `- {{name: value, …}}`")
     if both := sorted(shared.keys() & case.keys()):
         raise CasesError(block.line, f"case {number} and the block around it both set {both[0]!r}; keep one of them")
     label = f"case {number}" + (f" ({case[LABEL]})" if LABEL in case else "")
-    return Case(label, {**shared, **{key: value for key, value in case.items() if key != LABEL}})
+    return BlockCase(label, {**shared, **{key: value for key, value in case.items() if key != LABEL}})
 
 
-def _load(block: Block) -> object:
+def _load(block: FencedBlock) -> object:
     try:
         return yaml.load(block.text, Loader=_Loader)  # noqa: S506 (a safe loader)
     except yaml.MarkedYAMLError as error:

@@ -10,8 +10,16 @@ from pathlib import Path
 from typing import Final
 
 from coordspec.errors import InputError
-from coordspec.spec.digest import scenario_digest
-from coordspec.spec.lines import Block, Kind, Line, Scan, openspec_live, plain_lines, scan
+from coordspec.spec.markdown import (
+    FencedBlock,
+    LineKind,
+    MarkdownText,
+    TextLine,
+    openspec_live,
+    plain_lines,
+    scenario_digest,
+    take_apart,
+)
 
 SPECS: Final = Path("openspec/specs")
 CHANGES: Final = Path("openspec/changes")
@@ -25,7 +33,7 @@ _LABEL: Final = re.compile(r"(?P<label>requirement|scenario)\s*:\s*", re.IGNOREC
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class SpecFault:
     """A rule of family SPC that the text breaks at a line, and what fills the rule's message."""
 
     rule: str
@@ -53,7 +61,7 @@ class Scenario:
     title: str
     line: int
     body: str
-    blocks: tuple[Block, ...] = ()
+    blocks: tuple[FencedBlock, ...] = ()
     prose: str = ""
     labelled: bool = True
 
@@ -81,9 +89,9 @@ class SpecDocument:
     path: str
     capability: str
     requirements: tuple[Requirement, ...]
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[SpecFault, ...] = ()
     headings: tuple[Heading, ...] = ()
-    scan: Scan = field(default=Scan((), (), ()), repr=False, compare=False)
+    scan: MarkdownText = field(default=MarkdownText((), (), ()), repr=False, compare=False)
 
 
 def spec_files(root: Path) -> list[Path]:
@@ -147,7 +155,7 @@ def read_spec(path: Path, root: Path) -> SpecDocument:
 def parse_spec(text: str, path: str, capability: str) -> SpecDocument:
     """The spec in a text. A text that is broken gives faults, and as much of a document as can be made out."""
     texts = plain_lines(text)
-    scanned = scan(texts)
+    scanned = take_apart(texts)
     headings = tuple(_headings(scanned.lines))
     return SpecDocument(
         path,
@@ -159,9 +167,9 @@ def parse_spec(text: str, path: str, capability: str) -> SpecDocument:
     )
 
 
-def _headings(lines: Sequence[Line]) -> Iterator[Heading]:
+def _headings(lines: Sequence[TextLine]) -> Iterator[Heading]:
     for line in lines:
-        found = _HEADING.match(line.prose) if line.kind is Kind.PROSE and "#" in line.prose else None
+        found = _HEADING.match(line.prose) if line.kind is LineKind.PROSE and "#" in line.prose else None
         if found is None:
             continue
         title = _CLOSING_MARKS.sub("", found["title"] or "").strip()
@@ -174,7 +182,7 @@ def _headings(lines: Sequence[Line]) -> Iterator[Heading]:
         )
 
 
-def _requirements(headings: Sequence[Heading], scanned: Scan) -> Iterator[Requirement]:
+def _requirements(headings: Sequence[Heading], scanned: MarkdownText) -> Iterator[Requirement]:
     section = ""
     end = len(scanned.lines) + 1
     for index, heading in enumerate(headings):
@@ -214,7 +222,7 @@ def _end_of(headings: Sequence[Heading], index: int, end: int) -> int:
     return next((h.line for h in headings[index + 1 :] if h.level <= level), end)
 
 
-def _scenario(heading: Heading, inner: Sequence[Heading], end: int, scanned: Scan) -> Scenario:
+def _scenario(heading: Heading, inner: Sequence[Heading], end: int, scanned: MarkdownText) -> Scenario:
     later = (h.line for h in inner if h.line > heading.line and h.level <= SCENARIO_LEVEL)
     stop = next(later, end)
     lines = scanned.lines[heading.line : stop - 1]
@@ -225,21 +233,21 @@ def _scenario(heading: Heading, inner: Sequence[Heading], end: int, scanned: Sca
     )
 
 
-def _prose(lines: Sequence[Line]) -> str:
+def _prose(lines: Sequence[TextLine]) -> str:
     return "\n".join(line.prose.rstrip() for line in lines if line.prose.strip())
 
 
 # ---------------------------------------------------------------- what reads differently than it looks
 
 
-def _faults(texts: Sequence[str], scanned: Scan, headings: Sequence[Heading]) -> Iterator[Fault]:
+def _faults(texts: Sequence[str], scanned: MarkdownText, headings: Sequence[Heading]) -> Iterator[SpecFault]:
     for unclosed in scanned.unclosed:
-        yield Fault("unclosed-fence", unclosed.line, {"opening": unclosed.opening})
+        yield SpecFault("unclosed-fence", unclosed.line, {"opening": unclosed.opening})
     yield from _disagreements(texts, scanned, headings)
     for heading in headings:
         level = {"requirement": REQUIREMENT_LEVEL, "scenario": SCENARIO_LEVEL}.get(heading.label, heading.level)
         if heading.level != level:
-            yield Fault(
+            yield SpecFault(
                 "heading-level",
                 heading.line,
                 {
@@ -249,7 +257,7 @@ def _faults(texts: Sequence[str], scanned: Scan, headings: Sequence[Heading]) ->
             )
 
 
-def _disagreements(texts: Sequence[str], scanned: Scan, headings: Sequence[Heading]) -> Iterator[Fault]:
+def _disagreements(texts: Sequence[str], scanned: MarkdownText, headings: Sequence[Heading]) -> Iterator[SpecFault]:
     """Lines that are a heading to OpenSpec or to a reader of the page, and not to both."""
     ours = {heading.line for heading in headings}
     for line, live in zip(scanned.lines, openspec_live(texts), strict=True):
@@ -257,10 +265,10 @@ def _disagreements(texts: Sequence[str], scanned: Scan, headings: Sequence[Headi
         theirs = live and bool(_OPENSPEC_HEADING.match(text))
         if theirs == (line.number in ours):
             continue
-        if line.kind is Kind.COMMENT:
-            yield Fault("live-comment", line.number, {"text": text.strip()})
+        if line.kind is LineKind.COMMENT:
+            yield SpecFault("live-comment", line.number, {"text": text.strip()})
         else:
-            yield Fault("heading-unclear", line.number, {"heading": text.strip(), **_who(theirs)})
+            yield SpecFault("heading-unclear", line.number, {"heading": text.strip(), **_who(theirs)})
 
 
 def _who(theirs: bool) -> dict[str, str]:

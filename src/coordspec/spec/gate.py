@@ -14,11 +14,18 @@ from coordspec.errors import InputError, Issue, Place, Severity
 from coordspec.findings.outcome import Outcome
 from coordspec.findings.visible import plural
 from coordspec.spec.artifacts import ChangeFiles, check_change, one_line
-from coordspec.spec.coverage import Row, coverage
+from coordspec.spec.coverage import OUTCOMES, CoverageRow, coverage
 from coordspec.spec.document import CHANGES, SPECS, spec_files
 from coordspec.spec.lint import lint_tree
-from coordspec.spec.openspec_cli import TIMEOUT_S, Answers, Complaint, Item, Status, ask_openspec, find_openspec
-from coordspec.spec.outcomes import OUTCOMES
+from coordspec.spec.openspec_cli import (
+    TIMEOUT_S,
+    Complaint,
+    OpenSpecAnswers,
+    Status,
+    ValidatedItem,
+    ask_openspec,
+    find_openspec,
+)
 
 
 @dataclass
@@ -110,7 +117,7 @@ def _nothing_specified(root: Path) -> Iterator[Issue]:
 # ---------------------------------------------------------------- what openspec says
 
 
-def _check_answers(run: _Run, answers: Answers) -> None:
+def _check_answers(run: _Run, answers: OpenSpecAnswers) -> None:
     run.remarks.append(f"openspec {answers.version}")
     run.add(_version(run.root, answers.version))
     for change in answers.status.changes:
@@ -128,7 +135,7 @@ def _version(root: Path, version: str) -> Iterator[Issue]:
         yield rule("openspec-version").issue(Place(str(root / "package.json")), {**facts, "version": version})
 
 
-def _complaints(root: Path, item: Item, said_before: Collection[str]) -> Iterator[Issue]:
+def _complaints(root: Path, item: ValidatedItem, said_before: Collection[str]) -> Iterator[Issue]:
     for complaint in item.issues:
         if complaint.message in said_before:
             continue
@@ -139,13 +146,13 @@ def _complaints(root: Path, item: Item, said_before: Collection[str]) -> Iterato
         yield _complaint(root, item, silent, Severity.ERROR)
 
 
-def _complaint(root: Path, item: Item, complaint: Complaint, severity: Severity) -> Issue:
+def _complaint(root: Path, item: ValidatedItem, complaint: Complaint, severity: Severity) -> Issue:
     path, where = _place(root, item, complaint.path)
     values = {"type": item.type, "item": item.id, "where": where, "reason": one_line(complaint.message)}
     return rule("openspec-validate").issue(Place(str(path), complaint.line or None), values, severity)
 
 
-def _place(root: Path, item: Item, said: str) -> tuple[Path, str]:
+def _place(root: Path, item: ValidatedItem, said: str) -> tuple[Path, str]:
     """The file that a complaint is about, and what it says of the place in it."""
     where = "" if said == "file" else f"{said}: "
     if item.type == "spec":
@@ -204,7 +211,7 @@ _REASONS: Final = {
 }
 
 
-def _not_covered(root: Path, row: Row) -> Issue:
+def _not_covered(root: Path, row: CoverageRow) -> Issue:
     values = {"capability": row.capability, "requirement": row.requirement, "scenario": row.scenario}
     if row.binding is None:
         reason = "nothing is bound to it"

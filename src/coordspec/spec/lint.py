@@ -24,7 +24,7 @@ from coordspec.spec.document import (
     read_text,
     shown_path,
 )
-from coordspec.spec.lines import Kind
+from coordspec.spec.markdown import LineKind
 
 _STEP: Final = re.compile(
     r"^\s*(?:[-*+]\s+|\d+[.)]\s+|\|\s*)?(?:(?P<bold>\*\*|__)\s*(?P<word>[A-Za-z]+)|(?P<plain>WHEN|THEN)\b)",
@@ -88,7 +88,8 @@ def is_blank(text: str, suffix: str) -> bool:
     document = parse_spec(text, "", "")
     headings = {heading.line for heading in document.headings}
     return not any(
-        line.kind is Kind.CODE or (line.prose.strip() and line.number not in headings) for line in document.scan.lines
+        line.kind is LineKind.CODE or (line.prose.strip() and line.number not in headings)
+        for line in document.scan.lines
     )
 
 
@@ -271,6 +272,6 @@ def _named_lines(document: SpecDocument) -> Iterator[tuple[str, int, str, str]]:
     for line in document.scan.lines:
         if line.number in sections:
             operation = _operation(sections[line.number])
-        found = _NAMED.match(line.prose) if line.kind is Kind.PROSE else None
+        found = _NAMED.match(line.prose) if line.kind is LineKind.PROSE else None
         if found and operation in ("REMOVED", "RENAMED"):
             yield operation or "", line.number, found["side"] or "", found["title"]

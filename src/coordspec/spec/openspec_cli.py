@@ -53,7 +53,7 @@ class ArtifactPath(msgspec.Struct, frozen=True, rename="camel"):
     existing_output_paths: list[str]
 
 
-class Change(msgspec.Struct, frozen=True, rename="camel"):
+class ChangeStatus(msgspec.Struct, frozen=True, rename="camel"):
     """One active change; ``artifacts`` is None where openspec could not load it, and ``status`` then says why."""
 
     change_name: str
@@ -74,7 +74,7 @@ class Root(msgspec.Struct, frozen=True):
 class Status(msgspec.Struct, frozen=True):
     """``openspec status --all --json``"""
 
-    changes: list[Change]
+    changes: list[ChangeStatus]
     root: Root | None = None
     status: list[Diagnostic] = []
 
@@ -92,7 +92,7 @@ class Complaint(msgspec.Struct, frozen=True):
     line: int | None = None
 
 
-class Item(msgspec.Struct, frozen=True):
+class ValidatedItem(msgspec.Struct, frozen=True):
     """One spec or change that ``openspec validate`` looked at."""
 
     id: str
@@ -104,7 +104,7 @@ class Item(msgspec.Struct, frozen=True):
 class Validation(msgspec.Struct, frozen=True):
     """``openspec validate --all --strict --json``; ``items`` is None where there is no root."""
 
-    items: list[Item] | None = None
+    items: list[ValidatedItem] | None = None
     status: list[Diagnostic] = []
 
     @property
@@ -113,7 +113,7 @@ class Validation(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
+class OpenSpecAnswers:
     """What openspec says of a folder."""
 
     version: str
@@ -163,7 +163,7 @@ def how_to_install() -> str:
 # ---------------------------------------------------------------- asking it
 
 
-def ask_openspec(tool: Path, root: Path, timeout_s: float = TIMEOUT_S) -> Answers:
+def ask_openspec(tool: Path, root: Path, timeout_s: float = TIMEOUT_S) -> OpenSpecAnswers:
     """Version, status and validation of ``root``. The three calls run side by side and are over when this returns.
 
     Nothing of the machine has a say: no user-wide schemas, stores or settings, no telemetry, no look-up of updates.
@@ -179,7 +179,7 @@ def ask_openspec(tool: Path, root: Path, timeout_s: float = TIMEOUT_S) -> Answer
         for call in calls:
             call.wait(deadline, timeout_s)
         version, status, validation = calls
-        answers = Answers(version.version(), status.decode(Status), validation.decode(Validation))
+        answers = OpenSpecAnswers(version.version(), status.decode(Status), validation.decode(Validation))
         status.agree(answers.status.failed)
         validation.agree(answers.validation.failed)
         if answers.validation.items is None and not answers.validation.failed:

@@ -19,7 +19,7 @@ Key: TypeAlias = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Resolved:
+class BoundScenario:
     """One scenario and what is bound to it; ``binding`` names it, and is what outcomes are kept under.
 
     ``conflict`` is why nobody can say what shows it (two bindings, two scenarios of that title); ``gap`` is why nothing
@@ -60,7 +60,7 @@ class Orphan:
 class Resolution:
     """Every scenario in the order of the specs, and every binding that belongs to none."""
 
-    scenarios: tuple[Resolved, ...]
+    scenarios: tuple[BoundScenario, ...]
     orphans: tuple[Orphan, ...] = ()
     faults: tuple[str, ...] = ()
     sites: tuple[Site, ...] = ()
@@ -101,14 +101,14 @@ def fault_message(document: SpecDocument, index: int) -> str:
 
 def _of_document(
     document: SpecDocument, sites: Mapping[Key, list[Site]], harnesses: Mapping[str, list[HarnessSite]]
-) -> Iterator[Resolved]:
+) -> Iterator[BoundScenario]:
     by_key: dict[tuple[str, str], list[tuple[Requirement, Scenario]]] = defaultdict(list)
     for requirement in document.requirements:
         for scenario in requirement.scenarios:
             by_key[requirement.title, scenario.title].append((requirement, scenario))
     for titles, found in by_key.items():
         requirement, scenario = found[0]
-        resolved = Resolved(document, requirement, scenario)
+        resolved = BoundScenario(document, requirement, scenario)
         if len(found) > 1:
             others = ", ".join(f"{document.path}:{other.line}" for _, other in found[1:])
             reason = f"has the title of another scenario of its requirement, at {others}; give each a title of its own"
@@ -118,7 +118,7 @@ def _of_document(
             yield _bind(resolved, sites.get((document.capability, *titles), []), harnesses)
 
 
-def _bind(resolved: Resolved, sites: Sequence[Site], harnesses: Mapping[str, list[HarnessSite]]) -> Resolved:
+def _bind(resolved: BoundScenario, sites: Sequence[Site], harnesses: Mapping[str, list[HarnessSite]]) -> BoundScenario:
     blocks = coordspec_blocks(resolved.scenario)
     said = f"{resolved.place}: the scenario {resolved.scenario.title!r}"
     if len(sites) > 1:
@@ -141,7 +141,7 @@ def _bind(resolved: Resolved, sites: Sequence[Site], harnesses: Mapping[str, lis
     return replace(resolved, gap=_unbound(resolved, said))
 
 
-def _bind_block(resolved: Resolved, harnesses: Mapping[str, list[HarnessSite]]) -> Resolved:
+def _bind_block(resolved: BoundScenario, harnesses: Mapping[str, list[HarnessSite]]) -> BoundScenario:
     block = coordspec_blocks(resolved.scenario)[0]
     path = resolved.document.path
     resolved = replace(resolved, binding="a block")
@@ -156,7 +156,7 @@ def _bind_block(resolved: Resolved, harnesses: Mapping[str, list[HarnessSite]]) 
     return replace(resolved, harness=harnesses[name][0], binding=f"harness {name}")
 
 
-def _unbound(resolved: Resolved, said: str) -> str:
+def _unbound(resolved: BoundScenario, said: str) -> str:
     capability, requirement, title = map(_quoted, resolved.key)
     call = f'@scenario({capability}, {requirement}, {title}, digest="{resolved.scenario.digest}")'
     return f"unbound: {said} is bound to nothing; write a test that shows it, and decorate it with\n{call}"
@@ -167,7 +167,7 @@ def _quoted(text: str) -> str:
     return f'"{escaped}"'
 
 
-def _stale(resolved: Resolved) -> str:
+def _stale(resolved: BoundScenario) -> str:
     assert resolved.site is not None
     says = repr(resolved.site.bound.digest) if resolved.site.bound.digest else "nothing"
     digest = resolved.scenario.digest

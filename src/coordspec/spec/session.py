@@ -14,12 +14,11 @@ from _pytest.runner import runtestprotocol
 
 from coordspec.errors import InputError
 from coordspec.spec.binding import bound_scenarios
+from coordspec.spec.coverage import OUTCOMES, PASSED, Ran, update_outcomes
 from coordspec.spec.document import SpecDocument, shown_path
-from coordspec.spec.modules import BoundFunction, Modules
-from coordspec.spec.nodes import ScenarioItem, SpecFile
-from coordspec.spec.outcomes import OUTCOMES, PASSED, Ran, update_outcomes
-from coordspec.spec.resolve import Key, Resolution, Resolved, fault_message, resolve_tree
-from coordspec.spec.update import update_digests
+from coordspec.spec.nodes import BoundFunction, Modules, ScenarioItem, SpecFile
+from coordspec.spec.resolve import BoundScenario, Key, Resolution, fault_message, resolve_tree
+from coordspec.spec.sources import update_digests
 
 _ATTRIBUTE: Final = "coordspec_scenario"
 """The attribute of a report that says which scenario it is about; xdist carries it to the controller."""
@@ -59,7 +58,7 @@ class SpecSession:
     def document(self, path: Path) -> SpecDocument | None:
         return self._resolved[0].get(shown_path(path, self.root))
 
-    def scenarios(self, document: SpecDocument) -> list[Resolved]:
+    def scenarios(self, document: SpecDocument) -> list[BoundScenario]:
         return [found for found in self._resolved[1].scenarios if found.document is document]
 
     def faults(self, document: SpecDocument) -> Iterator[tuple[str, str]]:

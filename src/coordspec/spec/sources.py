@@ -1,9 +1,11 @@
-"""Bindings and harnesses as they stand in Python files. Nothing is imported or run, so coverage needs no pytest."""
+"""Bindings and harnesses as they stand in Python files, read and written back. Nothing is imported or run."""
 
 from __future__ import annotations
 
 import ast
 import os
+import tempfile
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,7 +89,7 @@ def read_sources(root: Path, bindings: Iterable[str | Path]) -> Sources:
     for path in binding_files(root, bindings):
         content = _bytes(path, root)
         if b"coordspec" in content:
-            reader = _Reader(shown_path(path, root))
+            reader = _BindingReader(shown_path(path, root))
             reader.read(content)
             sites += reader.sites
             harnesses += reader.harnesses
@@ -122,7 +124,7 @@ def _bytes(path: Path, root: Path) -> bytes:
         raise InputError(shown_path(path, root), f"cannot be read: {error.strerror}") from error
 
 
-class _Reader:
+class _BindingReader:
     """Finds the decorators of one file, under whatever name the file imports them."""
 
     def __init__(self, path: str) -> None:
@@ -209,3 +211,63 @@ class _Reader:
 
 def _text(node: ast.expr | None) -> str | None:
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
+
+
+# ---------------------------------------------------------------- digests written back
+
+
+def update_digests(root: Path, digests: Iterable[tuple[Site, str]]) -> list[str]:
+    """Write a digest into each site; returns a line of text for each change.
+
+    Nothing but the string literal is touched. A file is replaced whole.
+
+    Raises:
+        InputError: a file is no longer what the sites were read from; it is left alone.
+    """
+    by_file: dict[str, list[tuple[Site, str]]] = defaultdict(list)
+    for site, digest in digests:
+        by_file[site.path].append((site, digest))
+    changes = []
+    for name, edits in by_file.items():
+        path = root / name
+        content = path.read_bytes()
+        for site, digest in sorted(edits, key=lambda edit: edit[0].literal.line, reverse=True):
+            content = _replaced(content, site, digest)
+        _write(path, content)
+        changes += [f"{s.path}:{s.literal.line}: {s.function}: {s.bound.digest or '(none)'} → {d}" for s, d in edits]
+    return changes
+
+
+def _replaced(content: bytes, site: Site, digest: str) -> bytes:
+    lines = content.splitlines(keepends=True)
+    literal = site.literal
+    start = len(b"".join(lines[: literal.line - 1])) + literal.start
+    end = len(b"".join(lines[: literal.end_line - 1])) + literal.end
+    old = content[start:end].decode("utf-8", "replace")
+    if not _is_literal(old, site.bound.digest):
+        where = f"line {literal.line} does not hold the digest {site.bound.digest!r} any more"
+        raise InputError(site.path, f"has changed since its bindings were read: {where}; run pytest again")
+    quote = '"' if old.endswith('"') else "'"
+    return content[:start] + f"{quote}{digest}{quote}".encode() + content[end:]
+
+
+def _is_literal(text: str, value: str) -> bool:
+    try:
+        found: object = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return False
+    return found == value
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Replace the file, or the file that a link leads to, and keep its permissions."""
+    target = path.resolve()
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+        temporary.chmod(target.stat().st_mode & 0o7777)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
