@@ -14,10 +14,10 @@ from PIL import Image
 from torch import nn
 
 from coordspec.config.inputs import Template
+from coordspec.generate import Answer, Ended, Request
 from coordspec.rollout import TokenTable
+from coordspec.samples.prompt import Prompt, Prompter
 from coordspec.tokenizer import END_OF_TURN
-from coordspec.train.generation import Answer, Ended, Request
-from coordspec.train.prompt import Prompt, Prompter
 from train_samples import processor, qwen3
 
 

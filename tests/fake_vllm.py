@@ -18,11 +18,11 @@ from PIL import Image
 from answer_samples import table
 from coordspec.config.inputs import Template
 from coordspec.config.stage2 import Decoding, Termination
+from coordspec.generate import Answer, ModelGenerator, Request
+from coordspec.generate.vllm.scored import logprobs_of
 from coordspec.model.checkpoint import Processor, load_model, load_processor
 from coordspec.model.lora import load_adapter
-from coordspec.train.generation import Answer, ModelGenerator, Request
-from coordspec.train.generation.vllm.scored import logprobs_of
-from coordspec.train.prompt import Prompter
+from coordspec.samples.prompt import Prompter
 
 FREE = Termination(max_objects=None, max_repeats=None)
 Reply = tuple[int, Any]

@@ -23,20 +23,20 @@ from coordspec.config.model import Config
 from coordspec.contracts import Kind
 from coordspec.coords import MAX_BIN
 from coordspec.errors import Place
+from coordspec.generate import Answer, Ended, Request
 from coordspec.losses.box import box_terms
 from coordspec.model.checkpoint import save_checkpoint
 from coordspec.record import DetObject, Record, render_payload
+from coordspec.samples.encode import Encoder
+from coordspec.samples.tasks import Task
 from coordspec.target import Target
 from coordspec.tokenizer import END_OF_TURN
-from coordspec.train.encode import Encoder
-from coordspec.train.generation import Answer, Ended, Request
 from coordspec.train.network import batch_guard
 from coordspec.train.stage2.objective import Stage2, Stage2Prepared
 from coordspec.train.stage2.rollouts import Built, TargetMaker
 from coordspec.train.stage2.schedule import Channel
 from coordspec.train.stage2.settings import Settings, stage2_settings
 from coordspec.train.stage2.steps import Steps
-from coordspec.train.stage2.tasks import Task
 from train_samples import PAD, processor
 from training_runs import COORDS, inputs, merged, smallest_model
 

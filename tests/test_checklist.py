@@ -20,6 +20,7 @@ from answer_samples import Told, ids_of, table
 from coordspec.config.custom import CoordSoftCeW1
 from coordspec.coords import BINS, TOKENS
 from coordspec.errors import InputError, Place
+from coordspec.generate import Answer, Ended
 from coordspec.infer.answers import LIMITS, InferOptions, Source
 from coordspec.infer.checklist import Report, run_checklist, trained_with
 from coordspec.infer.checkpoint import Checkpoint, Opening, open_checkpoint
@@ -32,11 +33,10 @@ from coordspec.model.checkpoint import head_weight
 from coordspec.model.tiny import write_tiny_model
 from coordspec.rollout import parse_rollout
 from coordspec.run_files import PROVENANCE
+from coordspec.samples.dataset import Samples
+from coordspec.samples.encode import Encoder
 from coordspec.shapes.dataset import DatasetSpec, write_dataset
 from coordspec.shapes.scene import SceneSpec
-from coordspec.train.dataset import Samples
-from coordspec.train.encode import Encoder
-from coordspec.train.generation import Answer, Ended
 
 RECORDS = 5
 ANYTHING = Limits(parse_rate=0, ended=0, unimodal=0, undercoverage=1, coord_mass=0)

@@ -17,11 +17,11 @@ from transformers import RepetitionPenaltyLogitsProcessor, TemperatureLogitsWarp
 from answer_samples import Scripted, ids_of, prompts, requests, table
 from coordspec.config.stage2 import Batch, Decoding, Termination
 from coordspec.coords import TOKENS
+from coordspec.generate import Answer, Ended, ModelGenerator
+from coordspec.generate.sampling import draw, filtered, penalise
+from coordspec.generate.termination import Watch
 from coordspec.predictions.coord_stats import coord_stats
 from coordspec.rollout import parse_rollout
-from coordspec.train.generation import Answer, Ended, ModelGenerator
-from coordspec.train.generation.sampling import draw, filtered, penalise
-from coordspec.train.generation.termination import Watch
 from train_samples import qwen2_5, qwen3
 
 NEW_TOKENS = 8

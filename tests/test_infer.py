@@ -18,6 +18,7 @@ from answer_samples import Told, ids_of, table
 from coordspec.config.stage2 import Decoding
 from coordspec.coords import TOKENS
 from coordspec.errors import ContractError, InputError
+from coordspec.generate import Answer, CoordStat, Ended
 from coordspec.infer.answers import Answers, InferOptions, Source
 from coordspec.infer.checkpoint import Checkpoint, Opening, open_checkpoint
 from coordspec.infer.output import Output, open_output
@@ -28,9 +29,8 @@ from coordspec.model.tiny import write_tiny_model
 from coordspec.predictions.files import read_predictions
 from coordspec.predictions.run import Run, read_run, run_path
 from coordspec.record import Record
+from coordspec.samples.fingerprint import fingerprint
 from coordspec.shapes.dataset import DatasetSpec, write_dataset
-from coordspec.train.fingerprint import fingerprint
-from coordspec.train.generation import Answer, CoordStat, Ended
 
 MAX_LINE = 1 << 20
 RECORDS = 7

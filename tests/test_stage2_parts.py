@@ -24,9 +24,10 @@ from coordspec.match import pairwise_iou
 from coordspec.record import DetObject
 from coordspec.rollout import parse_rollout
 from coordspec.rollout.reasons import DropReason
+from coordspec.samples.encode import Encoder
+from coordspec.samples.fingerprint import FILE, fingerprint, refuse_other_preprocessing
+from coordspec.samples.tasks import TaskBatches
 from coordspec.target import ground_truth_target
-from coordspec.train.encode import Encoder
-from coordspec.train.fingerprint import FILE, fingerprint, refuse_other_preprocessing
 from coordspec.train.metrics import METRICS, STAGE2_METRICS
 from coordspec.train.stage2 import rollouts, tally
 from coordspec.train.stage2.breaker import Breaker, RunawayError
@@ -35,7 +36,6 @@ from coordspec.train.stage2.objective import Stage2
 from coordspec.train.stage2.schedule import Channel, channel_of
 from coordspec.train.stage2.settings import stage2_settings
 from coordspec.train.stage2.tally import TALLIES, ratios
-from coordspec.train.stage2.tasks import TaskBatches
 from stage2_samples import (
     BIRD,
     CAT,

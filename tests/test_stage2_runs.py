@@ -15,9 +15,9 @@ import torch
 import training_runs
 from conftest import Done
 from coordspec.errors import InputError
+from coordspec.samples.fingerprint import FILE
 from coordspec.spec.binding import harness, scenario
 from coordspec.train import trainer, variant
-from coordspec.train.fingerprint import FILE
 from coordspec.train.metrics import METRICS
 from coordspec.train.stage2.breaker import RunawayError
 from stage2_samples import AB, END, Writes, told
@@ -133,7 +133,8 @@ def test_seconds_are_of_what_they_say(tmp_path: Path, monkeypatch: pytest.Monkey
 
         monkeypatch.setattr(owner, name, slow)
 
-    from coordspec.train.stage2 import objective, rollouts, tasks
+    from coordspec.samples import tasks
+    from coordspec.train.stage2 import objective, rollouts
 
     for module in (trainer, objective):
         monkeypatch.setattr(module.time, "perf_counter", lambda: clock[0])

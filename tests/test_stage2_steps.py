@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 import train_samples
 from coordspec.losses.spec import CoordSpec
+from coordspec.model.forward import HeadWeights
 from coordspec.model.lora import LoraSpec, add_lora
 from coordspec.model.parts import Freeze, freeze_parts
-from coordspec.train.encode import Encoder
-from coordspec.train.forward import HeadWeights
+from coordspec.samples.encode import Encoder
 from coordspec.train.stage2 import steps
 from coordspec.train.stage2.schedule import Channel
 from coordspec.train.stage2.settings import Settings

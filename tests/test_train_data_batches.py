@@ -19,12 +19,12 @@ from coordspec.coords import BIN_OF_TOKEN
 from coordspec.errors import ContractError, CoordspecError, InputError, Place
 from coordspec.losses.rows import IGNORE_INDEX
 from coordspec.record import Record
-from coordspec.train.batch_guard import BatchGuard
-from coordspec.train.collate import Batch, collate
-from coordspec.train.dataset import Batches, Samples, checked
-from coordspec.train.encode import PROMPT
-from coordspec.train.images import ImageLimits
-from coordspec.train.records import Records
+from coordspec.samples.batch_guard import BatchGuard
+from coordspec.samples.collate import Batch, collate
+from coordspec.samples.dataset import Batches, Samples, checked
+from coordspec.samples.encode import PROMPT
+from coordspec.samples.images import ImageLimits
+from coordspec.samples.records import Records
 
 LIMITS = ImageLimits(10_000, 100_000)
 

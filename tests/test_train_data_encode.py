@@ -18,8 +18,8 @@ from coordspec.config.inputs import Template
 from coordspec.errors import ContractError, InputError
 from coordspec.model.checkpoint import Processor
 from coordspec.record import DetObject
-from coordspec.train.encode import Encoder
-from coordspec.train.prompt import Prompter
+from coordspec.samples.encode import Encoder
+from coordspec.samples.prompt import Prompter
 
 IMAGE_PAD = train_samples.qwen3().config.image_token_id
 

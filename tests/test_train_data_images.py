@@ -13,7 +13,7 @@ from PIL import Image
 
 from coordspec.errors import ContractError, Place
 from coordspec.record import Record
-from coordspec.train.images import ImageLimits, open_images, refuse_large
+from coordspec.samples.images import ImageLimits, open_images, refuse_large
 
 LIMITS = ImageLimits(max_pixels=10_000, max_bytes=50_000)
 ORIENTATION = 0x0112

@@ -19,10 +19,10 @@ from coordspec.checks.finding import CoordSpace
 from coordspec.errors import ContractError, InputError, Place, Severity
 from coordspec.jsonl.read import read_lines
 from coordspec.record import Record
-from coordspec.train import index
-from coordspec.train.index import index_lines
-from coordspec.train.order import epoch_order
-from coordspec.train.records import RecordFile, Records, parse_record
+from coordspec.samples import index
+from coordspec.samples.index import index_lines
+from coordspec.samples.order import epoch_order
+from coordspec.samples.records import RecordFile, Records, parse_record
 from coordspec.validate.options import Options
 from coordspec.validate.reference import explain_reference
 

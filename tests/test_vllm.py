@@ -32,17 +32,17 @@ from coordspec.config.model import Config
 from coordspec.config.stage2 import Termination
 from coordspec.coords import TOKENS
 from coordspec.errors import CoordspecError, InputError
+from coordspec.generate import Ended, ModelGenerator, Request
+from coordspec.generate.vllm import VllmGenerator, chat, generator
+from coordspec.generate.vllm.chat import banned_ids, seed_of
+from coordspec.generate.vllm.client import Client
+from coordspec.generate.vllm.scored import logprobs_of
+from coordspec.generate.vllm.served import serve_command, weights_hash
 from coordspec.model.checkpoint import load_model, load_processor, save_checkpoint
 from coordspec.model.lora import LoraSpec, add_lora
 from coordspec.model.parts import Freeze
+from coordspec.ranks import RankError
 from coordspec.spec.binding import scenario
-from coordspec.train.generation import Ended, ModelGenerator, Request
-from coordspec.train.generation.vllm import VllmGenerator, chat, generator
-from coordspec.train.generation.vllm.chat import banned_ids, seed_of
-from coordspec.train.generation.vllm.client import Client
-from coordspec.train.generation.vllm.scored import logprobs_of
-from coordspec.train.generation.vllm.served import serve_command, weights_hash
-from coordspec.train.ranks import RankError
 from fake_vllm import FREE, FakeVllm, Reply, completion, serving
 from train_samples import processor
 from training_runs import ran, smallest_model
@@ -837,13 +837,13 @@ def test_calls_that_are_wrong(fake: FakeVllm, tmp_path: Path, shared: PeftModel)
 
 
 class Ranks:
-    """Two ranks as threads of this process: what ``coordspec.train.ranks`` does over a network."""
+    """Two ranks as threads of this process: what ``coordspec.ranks`` does over a network."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._own = threading.local()
         self._met = threading.Barrier(2)
         self._said: list[Any] = [None, None]
-        monkeypatch.setattr("coordspec.train.ranks.gather", self.gather)
+        monkeypatch.setattr("coordspec.ranks.gather", self.gather)
         monkeypatch.setattr(generator, "gather", self.gather)
         monkeypatch.setattr(generator, "rank", lambda: self._own.rank)
 

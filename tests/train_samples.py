@@ -16,7 +16,7 @@ from coordspec.model import chat
 from coordspec.model.checkpoint import Processor, VisionLanguageModel
 from coordspec.model.tiny import TinySpec, tiny_image_processor, tiny_model, tiny_tokenizer
 from coordspec.record import DetObject, Record
-from coordspec.train.encode import Encoder, Sample
+from coordspec.samples.encode import Encoder, Sample
 
 PAD = 0
 """Any id does for padding."""

@@ -51,7 +51,7 @@ def command(*, file: str, resume: bool, dump_targets: str | None) -> int:
     if checked.config is None:
         write_text(outcome_of([file], [checked]), sys.stderr)
         return EXIT_FINDINGS
-    from coordspec.train.ranks import FIRST, rank  # noqa: PLC0415 (torch is loaded when the config is known to be sound)
+    from coordspec.ranks import FIRST, rank  # noqa: PLC0415 (torch is loaded when the config is known to be sound)
     from coordspec.train.run import train  # noqa: PLC0415
 
     with _listener(checked.config.logging.console and rank() == FIRST) as listener:

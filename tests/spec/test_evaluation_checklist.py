@@ -21,10 +21,10 @@ from coordspec.infer.distributions import Smoother, modes
 from coordspec.infer.forced import forced
 from coordspec.losses.coord import coord_terms
 from coordspec.model.tiny import write_tiny_model
+from coordspec.samples.dataset import Samples
+from coordspec.samples.encode import Encoder
 from coordspec.shapes.dataset import DatasetSpec, write_dataset
 from coordspec.spec.binding import scenario
-from coordspec.train.dataset import Samples
-from coordspec.train.encode import Encoder
 
 EASY = ("--min-parse-rate", 0, "--min-ended", 0, "--min-unimodal", 0, "--min-coord-mass", 0, "--max-undercoverage", 1)
 

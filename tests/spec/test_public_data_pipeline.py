@@ -28,11 +28,11 @@ from coordspec.coords import BINS, TOKENS, bin_from_pixel, pixel_from_bin, unit_
 from coordspec.errors import ContractError, Place
 from coordspec.predictions.record import PredictedObject, Prediction
 from coordspec.record import CoordForm, DetObject, Record, render_payload
+from coordspec.samples.dataset import Samples
+from coordspec.samples.images import ImageLimits
+from coordspec.samples.records import Records
 from coordspec.spec.binding import harness, scenario
 from coordspec.tokenizer import END_OF_TURN
-from coordspec.train.dataset import Samples
-from coordspec.train.images import ImageLimits
-from coordspec.train.records import Records
 from coordspec.validate.options import MAX_LINE_BYTES
 
 SMALL = Path(__file__).parents[1] / "fixtures/coco_small"

@@ -20,21 +20,21 @@ import train_samples
 import training_runs
 from coordspec.errors import ContractError, InputError
 from coordspec.evaluate.summary import evaluate
+from coordspec.generate import Answer, Ended
 from coordspec.model.checkpoint import embedding_weight, load_model, load_processor
 from coordspec.model.lora import merge_saved_adapter
 from coordspec.predictions.record import PredictedObject, Prediction
 from coordspec.record import render_payload
 from coordspec.rollout.parse import parse_rollout
 from coordspec.run_files import checkpoints
+from coordspec.samples.batch_guard import BatchGuard
+from coordspec.samples.order import epoch_order
 from coordspec.spec.binding import harness, scenario
 from coordspec.tokenizer import END_OF_TURN
 from coordspec.train import evaluation, run, trainer
-from coordspec.train.batch_guard import BatchGuard
 from coordspec.train.checkpoints import rotate
 from coordspec.train.data import prepare_data
 from coordspec.train.finite import NonFiniteError
-from coordspec.train.generation import Answer, Ended
-from coordspec.train.order import epoch_order
 from coordspec.train.stage1 import Stage1
 from coordspec_cli.main import run as command
 from training_runs import checked, inputs, job, metrics, processor, ran, settings, start, torchrun, weights, written

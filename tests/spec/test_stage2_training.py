@@ -26,10 +26,10 @@ from coordspec.coords import CoordVocab
 from coordspec.losses.box import box_terms, object_terms
 from coordspec.losses.expectation import expected_unit
 from coordspec.losses.masked import masked_loss
+from coordspec.model.forward import hidden_states
 from coordspec.record import DetObject, render_payload
 from coordspec.spec.binding import harness, scenario
 from coordspec.train import variant
-from coordspec.train.forward import hidden_states
 from coordspec.train.metrics import METRICS
 from coordspec.train.stage2 import steps
 from coordspec.train.stage2.boxes import BoxSlots
@@ -589,7 +589,7 @@ def test_one_iteration() -> None:
 
 @scenario("stage2-ab-training", "Channel-A soft self-context", "Number of forwards", digest="46d6f32c57be")
 def test_number_of_forwards(monkeypatch: pytest.MonkeyPatch) -> None:
-    from coordspec.train.positions import RopePositions
+    from coordspec.samples.positions import RopePositions
 
     placed = []
     of = RopePositions.of

@@ -21,11 +21,11 @@ from coordspec.errors import ContractError
 from coordspec.losses import box
 from coordspec.losses.reference import stage1_loss_from_logits
 from coordspec.losses.stage1 import stage1_loss
+from coordspec.model.forward import hidden_states
+from coordspec.samples.dataset import Batches
 from coordspec.spec.binding import scenario
 from coordspec.train import stage1
 from coordspec.train.data import prepare_data
-from coordspec.train.dataset import Batches
-from coordspec.train.forward import hidden_states
 from coordspec.train.metrics import METRICS, meaning
 from coordspec.train.network import batch_guard
 from coordspec.train.objective import StepLoss
@@ -202,7 +202,7 @@ def imported_by(module: str) -> set[str]:
 @scenario("coord-token-mode", "No expectation and no box regression", "Nothing to call", digest="4db07c59fc3d")
 def test_nothing_to_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = imported_by("coordspec.train.stage1")
-    assert {"coordspec.losses.stage1", "coordspec.losses.fused", "coordspec.train.collate"} <= found
+    assert {"coordspec.losses.stage1", "coordspec.losses.fused", "coordspec.samples.collate"} <= found
     assert not found & {"coordspec.losses.box", "coordspec.losses.expectation", "coordspec.losses.masked"}
     sources = [ROOT / "src" / f"{name.replace('.', '/')}.py" for name in found if name.startswith("coordspec.losses")]
     text = "".join(path.read_text("utf-8") for path in sources if path.is_file())
@@ -422,7 +422,9 @@ def test_no_payload_of_the_good_half(tmp_path: Path, monkeypatch: pytest.MonkeyP
     )
     data = prepare_data(bad, training_runs.processor(), lambda _: None)
     rendered = []
-    monkeypatch.setattr("coordspec.train.encode.ground_truth_target", lambda record, *_, **__: rendered.append(record))
+    monkeypatch.setattr(
+        "coordspec.samples.encode.ground_truth_target", lambda record, *_, **__: rendered.append(record)
+    )
     with pytest.raises(ContractError, match=r"train\.jsonl:7: objects\[1\]: the object has no geometry \(OBJ004\)"):
         data.train[6]
     assert rendered == []

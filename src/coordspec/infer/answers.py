@@ -12,11 +12,11 @@ from coordspec.config.inputs import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
 from coordspec.config.stage2 import Batch, Decoding, Termination
 from coordspec.contracts import rule
 from coordspec.errors import ContractError, InputError, Place
+from coordspec.generate import Answer, Generator, ModelGenerator, Request
 from coordspec.infer.checkpoint import Checkpoint
 from coordspec.record import Record
-from coordspec.train.generation import Answer, Generator, ModelGenerator, Request
-from coordspec.train.images import ImageLimits, open_images, root_of
-from coordspec.train.records import Records
+from coordspec.samples.images import ImageLimits, open_images, root_of
+from coordspec.samples.records import Records
 
 WINDOW: Final = 16
 """Batches among whose records those with prompts of similar length are put together."""

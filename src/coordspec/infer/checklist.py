@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from coordspec.config.custom import CoordSoftCeW1
 from coordspec.config.inputs import Template
 from coordspec.errors import InputError, Place
+from coordspec.generate import Ended, Generator
 from coordspec.infer.answers import LIMITS, Answers, InferOptions, Source
 from coordspec.infer.checkpoint import Checkpoint
 from coordspec.infer.checks import ForcedChecks, Item, OutputChecks
@@ -20,9 +21,8 @@ from coordspec.infer.forced import forced
 from coordspec.infer.limits import Limits
 from coordspec.rollout import parse_rollout
 from coordspec.run_files import PROVENANCE
-from coordspec.train.dataset import Samples
-from coordspec.train.encode import Encoder
-from coordspec.train.generation import Ended, Generator
+from coordspec.samples.dataset import Samples
+from coordspec.samples.encode import Encoder
 
 Note = Callable[[str, int, int], None]
 """Hears what is being done, how many records of it are done, and how many there are."""

@@ -25,8 +25,8 @@ from coordspec.model.checkpoint import (
 )
 from coordspec.model.folder import MARKS
 from coordspec.rollout.tokens import TokenTable
-from coordspec.train.fingerprint import Fingerprint, differences, fingerprint, read_fingerprint
-from coordspec.train.prompt import Prompter
+from coordspec.samples.fingerprint import Fingerprint, differences, fingerprint, read_fingerprint
+from coordspec.samples.prompt import Prompter
 
 _OF_TEMPLATE: Final = ("system_prompt", "user_prompt", "min_pixels", "max_pixels")
 """Settings of a template that a fingerprint holds under their own names."""

@@ -12,12 +12,12 @@ import torch
 from coordspec.config.custom import CoordSoftCeW1
 from coordspec.errors import Place
 from coordspec.evaluate.calibration import MASSES
+from coordspec.generate import Answer, Ended
 from coordspec.infer.distributions import BestTemperature, Smoother, covered, modes
 from coordspec.infer.forced import BASE, MASS, Forced
 from coordspec.infer.limits import Limits
 from coordspec.rollout import Rollout
 from coordspec.rollout.grammar import WHITE_SPACE
-from coordspec.train.generation import Answer, Ended
 
 _ALL: Final = 1.0
 

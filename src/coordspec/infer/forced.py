@@ -17,9 +17,9 @@ from coordspec.infer.checkpoint import Checkpoint
 from coordspec.losses.fused import CoordScores, HeadLoss, head_loss
 from coordspec.losses.rows import CeRows, CoordRows, Supervised, ids_of, supervised_rows
 from coordspec.model.checkpoint import head_weight
-from coordspec.train.collate import collate
-from coordspec.train.dataset import Samples
-from coordspec.train.forward import hidden_states
+from coordspec.model.forward import hidden_states
+from coordspec.samples.collate import collate
+from coordspec.samples.dataset import Samples
 from coordspec.train.stage1 import coord_spec
 
 BASE: Final = "loss/base_ce"

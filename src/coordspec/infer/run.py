@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from coordspec.errors import InputError
+from coordspec.generate import Answer, Ended, Generator
 from coordspec.infer.answers import Answers, InferOptions, Source
 from coordspec.infer.checkpoint import Checkpoint, weights_sha256
 from coordspec.infer.output import open_output
 from coordspec.infer.scoring import predict
 from coordspec.predictions.record import Prediction
 from coordspec.predictions.run import Run
-from coordspec.train.generation import Answer, Ended, Generator
 
 _PACKAGES: Final = ("coordspec", "torch", "transformers", "tokenizers", "pillow")
 

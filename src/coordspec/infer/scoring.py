@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+from coordspec.generate import Answer
 from coordspec.predictions.record import CoordStats, Dropped, PredictedObject, Prediction
 from coordspec.record import Record
 from coordspec.rollout import Entry, Rollout, TokenTable, parse_rollout
-from coordspec.train.generation import Answer
 
 
 def predict(index: int, record: Record, answer: Answer, table: TokenTable, run: str) -> Prediction:

@@ -19,7 +19,7 @@ from coordspec.evaluate.options import IOU
 from coordspec.findings.visible import plural, visible
 from coordspec.predictions.record import PredictedObject
 from coordspec.record import DetObject
-from coordspec.train.images import ImageLimits, open_images, root_of
+from coordspec.samples.images import ImageLimits, open_images, root_of
 
 _LIMITS: Final = ImageLimits(MAX_IMAGE_PIXELS, MAX_IMAGE_BYTES)
 _Colour: TypeAlias = tuple[int, int, int]

@@ -8,7 +8,7 @@ from transformers import TrainingArguments
 
 from coordspec.config.training import Training
 from coordspec.errors import InputError
-from coordspec.train.ranks import world
+from coordspec.ranks import world
 
 OURS: Final = frozenset(
     {

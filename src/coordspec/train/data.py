@@ -15,15 +15,15 @@ from coordspec.config.model import Config
 from coordspec.config.training import Training
 from coordspec.errors import ContractError, InputError, Severity
 from coordspec.model.checkpoint import Processor, load_config
-from coordspec.train.dataset import Batches, Samples
-from coordspec.train.encode import Encoder
-from coordspec.train.images import ImageLimits
-from coordspec.train.pack import sample_lengths
-from coordspec.train.preflight import preflight, wants_preflight
-from coordspec.train.ranks import FIRST, rank, world
-from coordspec.train.records import Records
+from coordspec.ranks import FIRST, rank, world
+from coordspec.samples.dataset import Batches, Samples
+from coordspec.samples.encode import Encoder
+from coordspec.samples.images import ImageLimits
+from coordspec.samples.pack import sample_lengths
+from coordspec.samples.preflight import preflight, wants_preflight
+from coordspec.samples.records import Records
+from coordspec.samples.stream import RankBatches, Stream
 from coordspec.train.run_dir import data_seed
-from coordspec.train.stream import RankBatches, Stream
 from coordspec.validate.run import Plan
 
 

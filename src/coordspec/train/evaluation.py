@@ -13,14 +13,14 @@ from coordspec.config.model import Config
 from coordspec.config.stage2 import Batch as Together
 from coordspec.config.stage2 import Decoding
 from coordspec.evaluate.f1 import F1Table, score_free
+from coordspec.generate import ModelGenerator, Request
 from coordspec.match import match_objects
+from coordspec.ranks import agree, gather_sum, rank, world
 from coordspec.record import DetObject, Record
 from coordspec.rollout.parse import Rollout, parse_rollout
+from coordspec.samples.dataset import Samples
 from coordspec.train.agreement import Agreement, agreement
-from coordspec.train.dataset import Samples
-from coordspec.train.generation import ModelGenerator, Request
 from coordspec.train.objective import Prepared, StepLoss
-from coordspec.train.ranks import agree, gather_sum, rank, world
 
 WINDOW = 16
 """Batches of prompts among which those of similar length are generated for together."""

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from coordspec.errors import CoordspecError, Place
+from coordspec.ranks import gather
 from coordspec.train.objective import Prepared
-from coordspec.train.ranks import gather
 
 
 class NonFiniteError(CoordspecError):

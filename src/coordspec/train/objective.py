@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from coordspec.errors import Place
-from coordspec.train.collate import Batch
+from coordspec.samples.collate import Batch
 
 
 @dataclass(frozen=True, slots=True)

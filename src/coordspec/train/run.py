@@ -12,15 +12,15 @@ from transformers import TrainingArguments, set_seed
 
 from coordspec.config.model import Config
 from coordspec.model.checkpoint import Processor, load_processor
+from coordspec.ranks import FIRST, agree, leave, rank, wait, world
 from coordspec.run_files import FINAL, step_of
+from coordspec.samples.fingerprint import Fingerprint, fingerprint, refuse_other_preprocessing
 from coordspec.train.arguments import training_arguments
 from coordspec.train.checkpoints import open_staging, publish, tidy
 from coordspec.train.data import RunData, prepare_data, rows_of_step
 from coordspec.train.evaluation import Detection, mean_loss
-from coordspec.train.fingerprint import Fingerprint, fingerprint, refuse_other_preprocessing
 from coordspec.train.logs import Logs
 from coordspec.train.network import Network
-from coordspec.train.ranks import FIRST, agree, leave, rank, wait, world
 from coordspec.train.run_dir import latest, provenance, refuse_other_run, write_origin
 from coordspec.train.trainer import CoordTrainer, Evaluated, Hooks
 from coordspec.train.variant import Variant, make_variant, stage1

@@ -14,8 +14,8 @@ from coordspec.config.model import Config
 from coordspec.contracts import contract_bytes, contract_files
 from coordspec.errors import InputError
 from coordspec.run_files import PROVENANCE, checkpoints, read_provenance
-from coordspec.train.fingerprint import FILE as PREPROCESS
-from coordspec.train.fingerprint import Fingerprint, differences, read_fingerprint
+from coordspec.samples.fingerprint import FILE as PREPROCESS
+from coordspec.samples.fingerprint import Fingerprint, differences, read_fingerprint
 
 _PACKAGES: Final = (
     "coordspec",

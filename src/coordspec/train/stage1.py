@@ -16,10 +16,10 @@ from coordspec.losses.rows import IGNORE_INDEX
 from coordspec.losses.spec import CoordSpec
 from coordspec.losses.stage1 import Stage1Loss, stage1_loss
 from coordspec.model.checkpoint import VisionLanguageModel
-from coordspec.train.batch_guard import BatchGuard
-from coordspec.train.collate import Batch
-from coordspec.train.dataset import checked
-from coordspec.train.forward import head_weights, hidden_states
+from coordspec.model.forward import head_weights, hidden_states
+from coordspec.samples.batch_guard import BatchGuard
+from coordspec.samples.collate import Batch
+from coordspec.samples.dataset import checked
 from coordspec.train.objective import Prepared, StepLoss
 
 BASE, COORD, SAMPLES, TOKENS = "count/base", "count/coord", "count/samples", "count/tokens"

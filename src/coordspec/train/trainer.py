@@ -18,12 +18,12 @@ from torch import nn
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
+from coordspec.ranks import agree, gather_sum, wait, world
 from coordspec.run_files import CHECKPOINT
 from coordspec.train.checkpoints import checkpoint_path, open_staging, publish, rotate, staging_path
 from coordspec.train.finite import StepLosses
 from coordspec.train.memory import peak_mib
 from coordspec.train.objective import LossModule, Objective, Prepared, StepLoss
-from coordspec.train.ranks import agree, gather_sum, wait, world
 
 TRAINER_STATE: Final = "trainer_state.json"
 PROGRESS: Final = "progress.json"

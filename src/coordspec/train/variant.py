@@ -12,11 +12,12 @@ from torch.utils.data import Dataset
 
 from coordspec.config.model import Config
 from coordspec.errors import InputError
+from coordspec.generate import Generator, ModelGenerator
+from coordspec.generate.vllm import VllmGenerator
 from coordspec.model.checkpoint import Processor
+from coordspec.samples.dataset import Batches
+from coordspec.samples.tasks import TaskBatches
 from coordspec.train.data import RunData
-from coordspec.train.dataset import Batches
-from coordspec.train.generation import Generator, ModelGenerator
-from coordspec.train.generation.vllm import VllmGenerator
 from coordspec.train.network import Network, batch_guard
 from coordspec.train.objective import Objective
 from coordspec.train.stage1 import Stage1
@@ -25,7 +26,6 @@ from coordspec.train.stage2.objective import Stage2
 from coordspec.train.stage2.rollouts import Built, TargetMaker
 from coordspec.train.stage2.settings import stage2_settings
 from coordspec.train.stage2.steps import Steps
-from coordspec.train.stage2.tasks import TaskBatches
 
 _Act: TypeAlias = Callable[[], None]
 

@@ -14,8 +14,8 @@ import torch
 from coordspec.contracts import NO_LOSS, Owner
 from coordspec.coords import units_from_bins
 from coordspec.losses.box import object_terms
+from coordspec.samples.collate import Batch
 from coordspec.target import Slot, Target
-from coordspec.train.collate import Batch
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from coordspec.errors import InputError
+from coordspec.ranks import rank, world
 from coordspec.rollout.tokens import TokenTable
 from coordspec.target.dump import target_to_json
-from coordspec.train.ranks import rank, world
 from coordspec.train.stage2.rollouts import Built
 
 

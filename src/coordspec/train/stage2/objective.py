@@ -12,11 +12,12 @@ import numpy as np
 import torch
 
 from coordspec.errors import CoordspecError
-from coordspec.train.batch_guard import BatchGuard
-from coordspec.train.collate import collate
-from coordspec.train.encode import Encoder
+from coordspec.samples.batch_guard import BatchGuard
+from coordspec.samples.collate import collate
+from coordspec.samples.encode import Encoder
+from coordspec.samples.pack import pack
+from coordspec.samples.tasks import Task
 from coordspec.train.objective import Prepared, StepLoss
-from coordspec.train.pack import pack
 from coordspec.train.stage1 import SAMPLES, TOKENS
 from coordspec.train.stage2.boxes import BoxSlots, box_slots
 from coordspec.train.stage2.breaker import Breaker, RunawayError
@@ -24,7 +25,6 @@ from coordspec.train.stage2.rollouts import Built, TargetMaker
 from coordspec.train.stage2.schedule import Channel, channel_of
 from coordspec.train.stage2.steps import Counts, Steps, Terms, coord_places, weigh_descs
 from coordspec.train.stage2.tally import TALLIES, ratios
-from coordspec.train.stage2.tasks import Task
 
 WEIGHTS, COORD, MATCHED, FN = "count/ce_weight", "count/coord", "count/matched", "count/fn"
 STEPS_B, B_RATIO, FALLEN_BACK = "steps/channel_b", "schedule/b_ratio", "schedule/fallen_back"

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from coordspec.generate import Generator, Request
 from coordspec.guard.check import require_sound
 from coordspec.rollout.parse import parse_rollout
 from coordspec.rollout.tokens import TokenTable
+from coordspec.samples.tasks import Task
 from coordspec.target import Target, build_target, ground_truth_target
 from coordspec.target.objects import ground_truth_objects
-from coordspec.train.generation import Generator, Request
 from coordspec.train.stage2.tally import tally
-from coordspec.train.stage2.tasks import Task
 
 CHANNEL_A = "channel_a"
 """The row set of ``contracts/masks.yaml`` for the ground truth in Channel-A."""

@@ -18,9 +18,9 @@ from coordspec.losses.fused import CoordScores
 from coordspec.losses.masked import CoordSlots, MaskedLoss, masked_loss
 from coordspec.losses.rows import IGNORE_INDEX
 from coordspec.model.checkpoint import VisionLanguageModel
-from coordspec.train.collate import Batch
-from coordspec.train.encode import KIND_CODES
-from coordspec.train.forward import HeadWeights, head_weights, hidden_states, uses_varlen
+from coordspec.model.forward import HeadWeights, head_weights, hidden_states, uses_varlen
+from coordspec.samples.collate import Batch
+from coordspec.samples.encode import KIND_CODES
 from coordspec.train.stage2.boxes import BoxSlots
 from coordspec.train.stage2.settings import Settings
 

@@ -11,10 +11,10 @@ from torch.utils.data import Dataset
 
 from coordspec.errors import CoordspecError
 from coordspec.record import Record
-from coordspec.train.collate import Batch, collate
-from coordspec.train.encode import Encoder, Sample
-from coordspec.train.images import ImageLimits, open_images, root_of
-from coordspec.train.records import Records
+from coordspec.samples.collate import Batch, collate
+from coordspec.samples.encode import Encoder, Sample
+from coordspec.samples.images import ImageLimits, open_images, root_of
+from coordspec.samples.records import Records
 
 Rows: TypeAlias = Sequence[Sequence[int]]
 """The rows of a batch, each the numbers of the samples in it."""

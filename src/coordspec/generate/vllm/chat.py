@@ -15,9 +15,9 @@ from coordspec.checks.finding import shown
 from coordspec.config.inputs import Template
 from coordspec.config.stage2 import Decoding
 from coordspec.errors import InputError
+from coordspec.generate.answer import Request
 from coordspec.rollout.tokens import TokenTable
-from coordspec.train.generation.answer import Request
-from coordspec.train.prompt import conversation
+from coordspec.samples.prompt import conversation
 
 COMPLETIONS: Final = "/chat/completions"
 BANNED: Final = -100.0

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coordspec.record import Record
-from coordspec.train.index import Offsets
-from coordspec.train.records import Records
+from coordspec.samples.index import Offsets
+from coordspec.samples.records import Records
 
 Measure: TypeAlias = Callable[[Record], int]
 """Tokens of a record's sample; ContractError where it is refused. ``Encoder.count_tokens`` is one."""

@@ -1,5 +1,5 @@
 """Rollouts by a vLLM server, which is brought up to date through LoRA adapters."""
 
-from coordspec.train.generation.vllm.generator import VllmGenerator
+from coordspec.generate.vllm.generator import VllmGenerator
 
 __all__ = ["VllmGenerator"]

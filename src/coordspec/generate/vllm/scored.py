@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from coordspec.train.generation.padded import evaluating
-from coordspec.train.positions import RopePositions
-from coordspec.train.prompt import Prompt
+from coordspec.generate.padded import evaluating
+from coordspec.samples.positions import RopePositions
+from coordspec.samples.prompt import Prompt
 
 
 def logprobs_of(model: nn.Module, prompt: Prompt, ids: Sequence[int]) -> list[float]:

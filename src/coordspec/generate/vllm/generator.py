@@ -16,16 +16,16 @@ from peft import PeftModel
 from coordspec.config.model import Config
 from coordspec.config.stage2 import Vllm
 from coordspec.errors import InputError
+from coordspec.generate.answer import Answer, Request
+from coordspec.generate.decode import Row
+from coordspec.generate.vllm.adapters import Adapters
+from coordspec.generate.vllm.chat import COMPLETIONS, Chat, Completion, banned_ids
+from coordspec.generate.vllm.client import Client
+from coordspec.generate.vllm.scored import logprobs_of
+from coordspec.generate.vllm.served import check_base, served_models
 from coordspec.model.lora import save_adapter
+from coordspec.ranks import FIRST, agree, gather, rank
 from coordspec.rollout.tokens import TokenTable
-from coordspec.train.generation.answer import Answer, Request
-from coordspec.train.generation.decode import Row
-from coordspec.train.generation.vllm.adapters import Adapters
-from coordspec.train.generation.vllm.chat import COMPLETIONS, Chat, Completion, banned_ids
-from coordspec.train.generation.vllm.client import Client
-from coordspec.train.generation.vllm.scored import logprobs_of
-from coordspec.train.generation.vllm.served import check_base, served_models
-from coordspec.train.ranks import FIRST, agree, gather, rank
 
 TOLERANCE: Final = 0.1
 """Mean absolute difference of log-probabilities, in nats, up to which server and trainer are the same model.

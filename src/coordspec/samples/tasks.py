@@ -9,8 +9,8 @@ from torch.utils.data import Dataset
 
 from coordspec.errors import CoordspecError
 from coordspec.record import Record
-from coordspec.train.dataset import Rows, Samples
-from coordspec.train.prompt import Prompt
+from coordspec.samples.dataset import Rows, Samples
+from coordspec.samples.prompt import Prompt
 
 
 class Task(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from coordspec.config.stage2 import Termination
-from coordspec.train.generation.answer import Ended
+from coordspec.generate.answer import Ended
 
 _QUOTE, _ESCAPE, _COLON, _COMMA = b'"\\:,'
 _WHITE: Final = frozenset(b" \t\r\n")

@@ -10,9 +10,9 @@ from pathlib import Path
 from coordspec.config.inputs import Data
 from coordspec.errors import ContractError
 from coordspec.findings.outcome import Outcome
-from coordspec.train.images import ImageLimits, refuse_large, root_of
-from coordspec.train.pack import Measure
-from coordspec.train.records import Records
+from coordspec.samples.images import ImageLimits, refuse_large, root_of
+from coordspec.samples.pack import Measure
+from coordspec.samples.records import Records
 from coordspec.validate.options import MAX_LISTED, ImageCheck, Options
 from coordspec.validate.run import Plan, input_bytes, validate_files
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from peft.utils.other import TrainableTokensWrapper
@@ -11,7 +11,13 @@ from torch import nn
 from coordspec.coords import CoordVocab
 from coordspec.model.checkpoint import VisionLanguageModel, head_weight
 from coordspec.model.parts import Head
-from coordspec.train.collate import Batch
+
+
+class ModelInputs(Protocol):
+    """What a batch is to a model."""
+
+    def model_inputs(self, *, varlen: bool) -> dict[str, Any]:
+        """Keyword arguments for the model's forward."""
 
 
 class HeadWeights(NamedTuple):
@@ -21,14 +27,14 @@ class HeadWeights(NamedTuple):
     coord_rows_KD: torch.Tensor | None
 
 
-def hidden_states(model: VisionLanguageModel, batch: Batch) -> torch.Tensor:
+def hidden_states(model: VisionLanguageModel, batch: ModelInputs) -> torch.Tensor:
     """Hidden states that go into the head, shape ``(B * T, D)``, row behind row. One forward of the model."""
     hidden_BTD: torch.Tensor = model.model(**batch.model_inputs(varlen=uses_varlen(model))).last_hidden_state
     return hidden_BTD.flatten(0, 1)
 
 
 def uses_varlen(model: VisionLanguageModel) -> bool:
-    """Whether the borders between samples go to the attention kernel itself; see ``Batch.model_inputs``."""
+    """Whether the borders between samples go to the attention kernel itself; see ``samples.collate.Batch``."""
     return str(model.config._attn_implementation) == "flash_attention_2"
 
 

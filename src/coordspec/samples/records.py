@@ -12,7 +12,7 @@ from coordspec.contracts import rule
 from coordspec.errors import ContractError, InputError, Place, Severity
 from coordspec.jsonl.parse import parse_line
 from coordspec.record import Record
-from coordspec.train.index import FileState, LineIndex, index_lines
+from coordspec.samples.index import FileState, LineIndex, index_lines
 
 
 class RecordFile:

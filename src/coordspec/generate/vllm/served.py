@@ -13,7 +13,7 @@ from typing import Any, Final
 from coordspec.config.model import Config
 from coordspec.errors import InputError
 from coordspec.findings.visible import shown
-from coordspec.train.generation.vllm.client import Client
+from coordspec.generate.vllm.client import Client
 
 MODELS: Final = "/models"
 HASH_CHARS: Final = 12

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from coordspec.train.positions import RopePositions
-from coordspec.train.prompt import Prompt
+from coordspec.samples.positions import RopePositions
+from coordspec.samples.prompt import Prompt
 
 
 @dataclass(slots=True)

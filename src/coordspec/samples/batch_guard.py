@@ -12,9 +12,9 @@ from coordspec.contracts import Kind, rule
 from coordspec.coords import CoordVocab
 from coordspec.errors import ContractError, Issue
 from coordspec.losses.rows import IGNORE_INDEX
-from coordspec.train.collate import Batch, Span
-from coordspec.train.encode import KIND_CODES
-from coordspec.train.prompt import IMAGE
+from coordspec.samples.collate import Batch, Span
+from coordspec.samples.encode import KIND_CODES
+from coordspec.samples.prompt import IMAGE
 
 _Mask: TypeAlias = NDArray[np.bool_]
 _Ints: TypeAlias = NDArray[np.int64]

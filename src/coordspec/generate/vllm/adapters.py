@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from coordspec.errors import CoordspecError, InputError
+from coordspec.generate.vllm.client import Client
+from coordspec.generate.vllm.served import HASH_CHARS, MODELS, served_models
 from coordspec.model.lora import ADAPTER_WEIGHTS
-from coordspec.train.generation.vllm.client import Client
-from coordspec.train.generation.vllm.served import HASH_CHARS, MODELS, served_models
 
 FOLDER: Final = "vllm"
 """In the folder of a run: the adapter that the server has, nothing else."""

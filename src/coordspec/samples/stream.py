@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
-from coordspec.train.order import epoch_order
-from coordspec.train.pack import pack
+from coordspec.samples.order import epoch_order
+from coordspec.samples.pack import pack
 
 Row = list[int]
 """Numbers of the samples that share a row of a batch; one without packing."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from coordspec.train.index import Offsets
+from coordspec.samples.index import Offsets
 
 
 def epoch_order(count: int, seed: int, epoch: int) -> Offsets:

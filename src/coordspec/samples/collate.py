@@ -11,7 +11,7 @@ import torch
 
 from coordspec.errors import Place
 from coordspec.losses.rows import IGNORE_INDEX
-from coordspec.train.encode import PROMPT, Sample
+from coordspec.samples.encode import PROMPT, Sample
 
 
 class Span(NamedTuple):

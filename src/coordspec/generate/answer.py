@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 from PIL import Image
 
-from coordspec.train.prompt import Prompt
+from coordspec.samples.prompt import Prompt
 
 
 class Ended(StrEnum):

@@ -14,13 +14,13 @@ import torch
 from torch import nn
 
 from coordspec.config.stage2 import Batch, Decoding, Termination
+from coordspec.generate.answer import Answer, CoordStat, Ended, Request
+from coordspec.generate.padded import evaluating, pad_left
+from coordspec.generate.sampling import draws_of, next_tokens, penalise
+from coordspec.generate.termination import Watch
 from coordspec.predictions.coord_stats import coord_stats
 from coordspec.rollout.tokens import TokenTable
-from coordspec.train.generation.answer import Answer, CoordStat, Ended, Request
-from coordspec.train.generation.padded import evaluating, pad_left
-from coordspec.train.generation.sampling import draws_of, next_tokens, penalise
-from coordspec.train.generation.termination import Watch
-from coordspec.train.positions import RopePositions
+from coordspec.samples.positions import RopePositions
 
 
 class ModelGenerator:
