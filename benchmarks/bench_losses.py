@@ -37,30 +37,42 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (its usual name)
 
+from coordspec.config.custom import CoordSoftCeW1
 from coordspec.coords import BINS, CoordVocab
 from coordspec.losses.coord import coord_terms
 from coordspec.losses.matmul import fast_float32
-from coordspec.losses.spec import CoordSpec
 from coordspec.losses.stage1 import stage1_loss
 
 VOCAB = 152_670
 TOKENS = 4096
 COORDS = 0.35
 IDS = torch.arange(VOCAB - BINS, VOCAB)
-GATE_ON = CoordSpec(
-    soft_ce_weight=1.0, w1_weight=1.0, ce_weight=0.0, gate_weight=1.0, temperature=1.0, sigma=2.0, truncate=None
+GATE_ON = CoordSoftCeW1(
+    soft_ce_weight=1.0,
+    w1_weight=1.0,
+    ce_weight=0.0,
+    gate_weight=1.0,
+    temperature=1.0,
+    target_sigma=2.0,
+    target_truncate=None,
 )
-GATE_OFF = CoordSpec(
-    soft_ce_weight=1.0, w1_weight=1.0, ce_weight=1.0, gate_weight=0.0, temperature=1.0, sigma=2.0, truncate=None
+GATE_OFF = CoordSoftCeW1(
+    soft_ce_weight=1.0,
+    w1_weight=1.0,
+    ce_weight=1.0,
+    gate_weight=0.0,
+    temperature=1.0,
+    target_sigma=2.0,
+    target_truncate=None,
 )
 
 
 # ---------------------------------------------------------------- the obvious way
 
 
-def eager_coord_terms(z: Tensor, bins: Tensor, spec: CoordSpec) -> tuple[Tensor, Tensor, Tensor]:
+def eager_coord_terms(z: Tensor, bins: Tensor, spec: CoordSoftCeW1) -> tuple[Tensor, Tensor, Tensor]:
     distance = torch.arange(z.shape[1]) - bins[:, None]
-    q = torch.softmax(-(distance**2) / (2 * spec.sigma**2), dim=-1)
+    q = torch.softmax(-(distance**2) / (2 * spec.target_sigma**2), dim=-1)
     log_p = torch.log_softmax(z, dim=-1)
     soft_ce = -(q * log_p).sum(-1)
     w1 = (log_p.exp().cumsum(-1) - q.cumsum(-1)).abs().sum(-1) / (z.shape[1] - 1)
@@ -68,7 +80,7 @@ def eager_coord_terms(z: Tensor, bins: Tensor, spec: CoordSpec) -> tuple[Tensor,
     return soft_ce, w1, hard_ce
 
 
-def eager_loss(hidden: Tensor, head: Tensor, labels: Tensor, ids: Tensor, spec: CoordSpec) -> Tensor:
+def eager_loss(hidden: Tensor, head: Tensor, labels: Tensor, ids: Tensor, spec: CoordSoftCeW1) -> Tensor:
     logits = hidden[:-1] @ head.T
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     targets = labels[1:]
@@ -86,7 +98,7 @@ def eager_loss(hidden: Tensor, head: Tensor, labels: Tensor, ids: Tensor, spec: 
 
 
 def fused_loss(
-    hidden: Tensor, head: Tensor, labels: Tensor, ids: Tensor, spec: CoordSpec, *, rows: Tensor | None = None
+    hidden: Tensor, head: Tensor, labels: Tensor, ids: Tensor, spec: CoordSoftCeW1, *, rows: Tensor | None = None
 ) -> Tensor:
     vocab = CoordVocab(tuple(ids.tolist()))
     return stage1_loss(hidden, head, labels, vocab, spec, coord_rows_KD=rows).loss
@@ -170,7 +182,7 @@ def measure_terms(which: str, rows: int) -> dict[str, float]:
     for _ in range(20):
         z.grad = None
         start = time.process_time()
-        terms = coord_terms(z, bins, sigma=2.0) if which == "fused" else eager_coord_terms(z, bins, GATE_ON)
+        terms = coord_terms(z, bins, target_sigma=2.0) if which == "fused" else eager_coord_terms(z, bins, GATE_ON)
         sum(term.sum() for term in terms).backward()  # type: ignore[union-attr]
         results.append(time.process_time() - start)
     return {"cpu_s": min(results), "wall_s": min(results), "peak": 0.0}

@@ -33,10 +33,9 @@ from coordspec.target import Target
 from coordspec.tokenizer import END_OF_TURN
 from coordspec.train.network import batch_guard
 from coordspec.train.stage2.objective import Stage2, Stage2Prepared
-from coordspec.train.stage2.rollouts import Built, TargetMaker
-from coordspec.train.stage2.schedule import Channel
+from coordspec.train.stage2.rollouts import Built
 from coordspec.train.stage2.settings import Settings, stage2_settings
-from coordspec.train.stage2.steps import Steps
+from coordspec.train.stage2.step import Channel, Stage2Model
 from train_samples import PAD, processor
 from training_runs import COORDS, inputs, merged, smallest_model
 
@@ -96,6 +95,17 @@ def policy_settings(policy: str = "unified") -> Settings:
     return stage2_settings(config({"stage2_ab": {"channel_b": {"mask_policy": policy}}}))
 
 
+def changed(settings: Settings, **changes: Any) -> Settings:
+    """Settings with other values, each by its own name, whichever section it stands in."""
+    section = settings.stage2_ab
+    for name in ("schedule", "channel_b"):
+        inner = getattr(section, name)
+        mine = {key: changes.pop(key) for key in tuple(changes) if key in type(inner).model_fields}
+        section = section.model_copy(update={name: inner.model_copy(update=mine)})
+    mine = {key: changes.pop(key) for key in tuple(changes) if key in type(section).model_fields}
+    return replace(settings, stage2_ab=section.model_copy(update=mine), **changes)
+
+
 @cache
 def model() -> Any:
     """The smallest model, sharp and in evaluation mode; nobody changes its weights."""
@@ -134,10 +144,9 @@ class Bench:
         self.network = self.network or model()
         self.generator = Writes(self.texts)
         settings, made = self.settings, self.encoder or encoder()
-        maker = TargetMaker(self.generator, made.table, settings.policy, settings.iou_gate, seed=7)
-        self.steps = Steps(self.network, processor().coords, settings)
+        self.made = Stage2Model(self.network, processor().coords, settings)
         guard = batch_guard(self.network, processor())
-        self.objective = Stage2(self.steps, made, guard, maker, self._dump, pad_id=PAD)
+        self.objective = Stage2(self.made, made, guard, self.generator, self._dump, seed=7, pad_id=PAD)
 
     def _dump(self, built: Sequence[Built], step: int) -> None:
         self.dumped.append((list(built), step))
@@ -176,11 +185,11 @@ class Bench:
 
 def channel_a(**changes: Any) -> Settings:
     """Settings of Channel-A alone."""
-    return replace(policy_settings(), b_ratio=0.0, **changes)
+    return changed(policy_settings(), b_ratio=0.0, **changes)
 
 
 def in_channel(channel: Channel, **changes: Any) -> Settings:
-    return replace(policy_settings(), b_ratio=float(channel is Channel.B), **changes)
+    return changed(policy_settings(), b_ratio=float(channel is Channel.B), **changes)
 
 
 @cache
@@ -252,10 +261,10 @@ def slow_loss(
         _add_slots(sums, logits_tv, soft_tv, answer, target, settings)
     ce = sums.ce / sums.weight if sums.weight else sums.ce
     parts = {"ce": ce, "geo_matched": _mean(sums.matched, ce), "geo_fn": _mean(sums.fn, ce)}
-    loss = ce + settings.geo_weight * (parts["geo_matched"] + parts["geo_fn"])
-    if settings.coord is not None:
-        weights = {"soft_ce": settings.coord.soft_ce_weight, "w1": settings.coord.w1_weight}
-        weights |= {"hard_ce": settings.coord.ce_weight, "gate": settings.coord.gate_weight}
+    loss = ce + settings.stage2_ab.geo_weight * (parts["geo_matched"] + parts["geo_fn"])
+    if settings.coord_soft_ce_w1 is not None:
+        weights = {"soft_ce": settings.coord_soft_ce_w1.soft_ce_weight, "w1": settings.coord_soft_ce_w1.w1_weight}
+        weights |= {"hard_ce": settings.coord_soft_ce_w1.ce_weight, "gate": settings.coord_soft_ce_w1.gate_weight}
         for name, weight in weights.items():
             parts[f"coord_{name}"] = _mean(sums.coord.get(name, []), ce)
             loss = loss + weight * parts[f"coord_{name}"]
@@ -268,7 +277,7 @@ def _mean(values: Sequence[torch.Tensor], like: torch.Tensor) -> torch.Tensor:
 
 def _add_tokens(sums: Sums, logits_tv: torch.Tensor, answer: int, target: Target, settings: Settings) -> None:
     for position, (token, weight, kind) in enumerate(zip(target.ids, target.ce_weight, target.kind, strict=True)):
-        scaled = weight * (settings.desc_ce_weight if kind is Kind.DESC else 1.0)
+        scaled = weight * (settings.stage2_ab.desc_ce_weight if kind is Kind.DESC else 1.0)
         if scaled:
             row_v = logits_tv[answer + position - 1]
             sums.ce = sums.ce + scaled * (row_v.logsumexp(0) - row_v[token])
@@ -296,21 +305,24 @@ def _box_loss(units_s: torch.Tensor, slot: Any, settings: Settings) -> torch.Ten
     x, y = units_s[0::2], units_s[1::2]
     box = torch.stack([x.min(), y.min(), x.max(), y.max()])
     wanted = torch.tensor(slot.box, dtype=units_s.dtype) / MAX_BIN
-    smooth_l1, ciou = (term[0] for term in box_terms(box[None], wanted[None], beta=settings.beta))
+    smooth_l1, ciou = (
+        term[0] for term in box_terms(box[None], wanted[None], smoothl1_beta=settings.stage2_ab.smoothl1_beta)
+    )
     if slot.written_as == "poly" and slot.group == "fn":
         error = (units_s - torch.tensor(slot.bins, dtype=units_s.dtype) / MAX_BIN).abs()
-        smooth_l1 = torch.where(error < settings.beta, error**2 / (2 * settings.beta), error - settings.beta / 2).mean()
-    return settings.smooth_l1_weight * smooth_l1 + settings.ciou_weight * ciou
+        beta = settings.stage2_ab.smoothl1_beta
+        smooth_l1 = torch.where(error < beta, error**2 / (2 * beta), error - beta / 2).mean()
+    return settings.stage2_ab.bbox_smoothl1_weight * smooth_l1 + settings.stage2_ab.bbox_ciou_weight * ciou
 
 
 def _add_coord(
     sums: Sums, row_v: torch.Tensor, ids_k: torch.Tensor, bins_k: torch.Tensor, bin_: int, settings: Settings
 ) -> None:
-    spec = settings.coord
+    spec = settings.coord_soft_ce_w1
     assert spec is not None
-    assert spec.truncate is None
+    assert spec.target_truncate is None
     log_p_k = (row_v[ids_k] / spec.temperature).log_softmax(0)
-    q_k = (-((bins_k - bin_) ** 2) / (2 * spec.sigma**2)).softmax(0)
+    q_k = (-((bins_k - bin_) ** 2) / (2 * spec.target_sigma**2)).softmax(0)
     terms = {
         "soft_ce": -(q_k * log_p_k).sum(),
         "w1": (log_p_k.exp().cumsum(0) - q_k.cumsum(0)).abs().sum() / MAX_BIN,
@@ -349,13 +361,13 @@ def slow_channel_a(
         hard_td = network.get_input_embeddings()(sample.ids_T)
         logits_tv = _forward(network, sample, hard_td)
         first.append(logits_tv)
-        for _ in range(settings.n_softctx_iter - 1):
+        for _ in range(settings.stage2_ab.n_softctx_iter - 1):
             rows_td = list(hard_td)
             for slot in target.slots:
                 for position in slot.positions:
-                    row_k = logits_tv[sample.answer + position - 1][ids] / settings.softctx_temperature
+                    row_k = logits_tv[sample.answer + position - 1][ids] / settings.stage2_ab.softctx_temperature
                     soft_d = (row_k.softmax(0)[:, None] * table_kd).sum(0)
-                    detached = settings.softctx_grad_mode == "em_detach"
+                    detached = settings.stage2_ab.softctx_grad_mode == "em_detach"
                     rows_td[sample.answer + position] = soft_d.detach() if detached else soft_d
             logits_tv = _forward(network, sample, torch.stack(rows_td))
         last.append(logits_tv)

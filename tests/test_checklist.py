@@ -129,7 +129,7 @@ def test_central_intervals() -> None:
 
 def test_the_truth_of_a_distribution_is_covered_as_often_as_it_says() -> None:
     bins = torch.arange(BINS)
-    p = soft_target(bins, sigma=30.0).numpy()
+    p = soft_target(bins, target_sigma=30.0).numpy()
     rng = np.random.default_rng(0)
     truths = np.array([rng.choice(BINS, p=row) for row in p])
     for mass, inside in covered(p, truths).items():
@@ -194,7 +194,7 @@ def naive_sums(checkpoint: Checkpoint, samples: Samples, number: int) -> tuple[d
             continue
         z = row[list(vocab.ids)]
         coords.append(z)
-        p, q = z.softmax(0), soft_target(torch.tensor([bin_]), sigma=LOSS.target_sigma)[0]
+        p, q = z.softmax(0), soft_target(torch.tensor([bin_]), target_sigma=LOSS.target_sigma)[0]
         mass = float(row.softmax(0)[list(vocab.ids)].sum())
         found["coord_soft_ce"] -= float((q * z.log_softmax(0)).sum())
         found["coord_w1"] += float((p - q).cumsum(0).abs().sum()) / 999

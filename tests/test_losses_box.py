@@ -107,16 +107,16 @@ pairs = st.lists(st.tuples(whole_boxes, whole_boxes), min_size=1, max_size=5)
 @given(pairs, st.sampled_from([0.01, 0.1, 1.0, 3.0]))
 def test_any_boxes_with_an_area(items, beta):
     pred, gt = zip(*items, strict=True)
-    smooth, loss = terms(pred, gt, beta=beta)
+    smooth, loss = terms(pred, gt, smoothl1_beta=beta)
     assert smooth == pytest.approx([mean_smooth_l1(ordered(p), ordered(g), beta) for p, g in items], abs=1e-12)
     assert loss == pytest.approx([ciou_loss(p, g) for p, g in items], abs=1e-12)
-    smooth, loss = terms(pred, gt, torch.float32, beta=beta)
+    smooth, loss = terms(pred, gt, torch.float32, smoothl1_beta=beta)
     assert smooth == pytest.approx([mean_smooth_l1(ordered(p), ordered(g), beta) for p, g in items], abs=2e-6)
     assert loss == pytest.approx([ciou_loss(p, g) for p, g in items], abs=1e-3)  # of a bin's width, float32 keeps 1e-4
 
 
 def test_beta_zero_is_l1():
-    assert terms([[0, 0, 0.5, 0.5]], [[0, 0.2, 0.5, 0.9]], beta=0)[0] == pytest.approx([(0.2 + 0.4) / 4])
+    assert terms([[0, 0, 0.5, 0.5]], [[0, 0.2, 0.5, 0.9]], smoothl1_beta=0)[0] == pytest.approx([(0.2 + 0.4) / 4])
 
 
 @given(pairs)
@@ -149,7 +149,7 @@ def test_gradient_against_finite_differences(pred, gt, beta):
     def loss(pred, gt):
         return mean_smooth_l1(ordered(pred), ordered(gt), beta) + ciou_loss(pred, gt, weight)
 
-    _, gradients = with_gradient([pred], [gt], beta=beta)
+    _, gradients = with_gradient([pred], [gt], smoothl1_beta=beta)
     boxes = [list(pred), list(gt)]
     for which, k in ((w, k) for w in range(2) for k in range(4)):
         slopes = []
@@ -213,7 +213,7 @@ def test_value_and_gradient_are_finite(items, dtype, beta):
     shape = (len(items), 4)
     pred_n4 = torch.tensor(pred, dtype=dtype).reshape(shape).requires_grad_()
     gt_n4 = torch.tensor(gt, dtype=dtype).reshape(shape).requires_grad_()
-    made = box_terms(pred_n4, gt_n4, beta=beta)
+    made = box_terms(pred_n4, gt_n4, smoothl1_beta=beta)
     for values in (*made, *torch.autograd.grad(made.smooth_l1_N.sum() + made.ciou_N.sum(), (pred_n4, gt_n4))):
         assert torch.isfinite(values).all()
     assert (made.smooth_l1_N >= 0).all()
@@ -293,8 +293,8 @@ def test_other_shapes_are_refused(pred, gt):
 
 
 def test_a_beta_that_is_no_length():
-    with pytest.raises(ValueError, match=r"^beta is an error, 0 or more, not -0\.5$"):
-        box_terms(torch.zeros(1, 4), torch.zeros(1, 4), beta=-0.5)
+    with pytest.raises(ValueError, match=r"^smoothl1_beta is an error, 0 or more, not -0\.5$"):
+        box_terms(torch.zeros(1, 4), torch.zeros(1, 4), smoothl1_beta=-0.5)
 
 
 # --------------------------------------------------------------------------------------------- objects by their points
@@ -346,8 +346,10 @@ def test_boxes_by_their_points_are_boxes():
     torch.manual_seed(0)
     pred, gt = torch.rand(30, 4), torch.rand(30, 4)
     of = torch.arange(30).repeat_interleave(2)
-    made = object_terms(pred.reshape(60, 2), of, gt.reshape(60, 2), of, torch.zeros(30, dtype=torch.bool), beta=0.1)
-    for got, wanted in zip(made, box_terms(pred, gt, beta=0.1), strict=True):
+    made = object_terms(
+        pred.reshape(60, 2), of, gt.reshape(60, 2), of, torch.zeros(30, dtype=torch.bool), smoothl1_beta=0.1
+    )
+    for got, wanted in zip(made, box_terms(pred, gt, smoothl1_beta=0.1), strict=True):
         assert torch.allclose(got, wanted)
 
 

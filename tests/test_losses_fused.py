@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from coordspec.config.custom import CoordSoftCeW1
 from coordspec.coords import CoordVocab
 from coordspec.losses import fused, head
 from coordspec.losses.coord import coord_terms
@@ -21,7 +21,6 @@ from coordspec.losses.expectation import expected_unit
 from coordspec.losses.masked import CoordSlots, masked_loss
 from coordspec.losses.reference import stage1_loss_from_logits
 from coordspec.losses.rows import IGNORE_INDEX
-from coordspec.losses.spec import CoordSpec
 from coordspec.losses.stage1 import Stage1Loss, stage1_loss
 
 VOCAB, DIM, TOKENS = 1030, 6, 40
@@ -29,8 +28,14 @@ SHUFFLED = torch.randperm(VOCAB, generator=torch.Generator().manual_seed(1)).tol
 COORDS = CoordVocab(tuple(SHUFFLED[:1000]))
 """Coord tokens that lie all over the vocabulary, in no order."""
 IDS, WORDS = torch.tensor(SHUFFLED[:1000]), torch.tensor(SHUFFLED[1000:])
-SPEC = CoordSpec(
-    soft_ce_weight=1.0, w1_weight=2.0, ce_weight=0.5, gate_weight=1.5, temperature=1.0, sigma=2.0, truncate=None
+SPEC = CoordSoftCeW1(
+    soft_ce_weight=1.0,
+    w1_weight=2.0,
+    ce_weight=0.5,
+    gate_weight=1.5,
+    temperature=1.0,
+    target_sigma=2.0,
+    target_truncate=None,
 )
 SUMS = ("base_ce", "coord_soft_ce", "coord_w1", "coord_hard_ce", "coord_gate", "vocab_mass", "expected_bin_error")
 
@@ -80,7 +85,7 @@ def test_equals_the_reference_in_float64(
 ) -> None:
     if several:
         small_chunks(monkeypatch)
-    spec = replace(SPEC, temperature=temperature, gate_weight=gate, truncate=truncate)
+    spec = SPEC.model_copy(update={"temperature": temperature, "gate_weight": gate, "target_truncate": truncate})
     hidden, weight, labels = leaves()
     own_rows = (2 * torch.randn(1000, DIM, dtype=torch.float64)).requires_grad_() if rows else None
     found = stage1_loss(hidden, weight, labels, COORDS, spec, coord_rows_KD=own_rows, measure_gate=True)
@@ -101,7 +106,7 @@ def test_equals_the_reference_in_float64(
 @pytest.mark.parametrize("gate", [0.0, 1.5])
 def test_finite_differences(gate: float) -> None:
     hidden, weight, labels = leaves()
-    spec = replace(SPEC, gate_weight=gate, temperature=0.7)
+    spec = SPEC.model_copy(update={"gate_weight": gate, "temperature": 0.7})
     stage1_loss(hidden, weight, labels, COORDS, spec).loss.backward()
     generator = torch.Generator().manual_seed(5)
     for leaf in (hidden, weight):
@@ -120,7 +125,7 @@ def test_finite_differences(gate: float) -> None:
 def test_lower_precision(monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, near: float, gate: float) -> None:
     """Near to float64 on the same numbers, and no worse than eager autograd on that type."""
     small_chunks(monkeypatch, rows=5, block=2)
-    spec = replace(SPEC, gate_weight=gate)
+    spec = SPEC.model_copy(update={"gate_weight": gate})
     hidden, weight, labels = leaves(dtype)
     found = stage1_loss(hidden, weight, labels, COORDS, spec)
     found.loss.backward()
@@ -158,7 +163,7 @@ def test_a_vocabulary_of_nothing_but_coord_tokens() -> None:
 def test_rows_of_padding_behind_the_tokenizer_count_as_in_a_plain_softmax(gate: float) -> None:
     hidden, weight, labels = leaves()
     padded = torch.cat([weight.detach(), torch.randn(18, DIM, dtype=torch.float64)]).requires_grad_()
-    spec = replace(SPEC, gate_weight=gate)
+    spec = SPEC.model_copy(update={"gate_weight": gate})
     stage1_loss(hidden, padded, labels, COORDS, spec).loss.backward()
     h, w = copies(hidden, padded)
     stage1_loss_from_logits(h @ w.T, labels, COORDS, spec).loss.backward()
@@ -196,7 +201,7 @@ def test_ignored_rows_are_never_read_and_have_a_gradient_of_exactly_0(gate: floa
     ignored = torch.cat([labels[1:] == IGNORE_INDEX, torch.tensor([True])])
     with torch.no_grad():
         hidden[ignored] = bad
-    result = stage1_loss(hidden, weight, labels, COORDS, replace(SPEC, gate_weight=gate))
+    result = stage1_loss(hidden, weight, labels, COORDS, SPEC.model_copy(update={"gate_weight": gate}))
     result.loss.backward()
     assert result.loss.isfinite()
     assert hidden.grad is not None
@@ -208,7 +213,7 @@ def test_ignored_rows_are_never_read_and_have_a_gradient_of_exactly_0(gate: floa
 
 def test_coordinates_without_weights_have_a_gradient_of_exactly_0() -> None:
     hidden, weight, labels = leaves()
-    spec = replace(SPEC, soft_ce_weight=0.0, w1_weight=0.0, ce_weight=0.0, gate_weight=0.0)
+    spec = SPEC.model_copy(update={"soft_ce_weight": 0.0, "w1_weight": 0.0, "ce_weight": 0.0, "gate_weight": 0.0})
     stage1_loss(hidden, weight, labels, COORDS, spec).loss.backward()
     assert hidden.grad is not None
     coord = torch.isin(labels[1:], IDS)
@@ -218,7 +223,7 @@ def test_coordinates_without_weights_have_a_gradient_of_exactly_0() -> None:
 def test_other_words_have_no_gradient_from_coordinates_with_the_gate_off() -> None:
     hidden, weight, labels = leaves()
     labels[torch.isin(labels, WORDS)] = IGNORE_INDEX
-    stage1_loss(hidden, weight, labels, COORDS, replace(SPEC, gate_weight=0.0)).loss.backward()
+    stage1_loss(hidden, weight, labels, COORDS, SPEC.model_copy(update={"gate_weight": 0.0})).loss.backward()
     assert weight.grad is not None
     assert torch.equal(weight.grad[WORDS], torch.zeros(len(WORDS), DIM, dtype=torch.float64))
     assert (weight.grad[IDS] != 0).any()
@@ -227,7 +232,7 @@ def test_other_words_have_no_gradient_from_coordinates_with_the_gate_off() -> No
 def test_the_gate_is_not_computed_where_it_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
     hidden, weight, labels = leaves()
     labels[torch.isin(labels, WORDS)] = IGNORE_INDEX
-    off = replace(SPEC, gate_weight=0.0)
+    off = SPEC.model_copy(update={"gate_weight": 0.0})
     measured = stage1_loss(hidden, weight, labels, COORDS, off, measure_gate=True)
     measured.loss.backward()
     grads = [x.grad for x in (hidden, weight)]
@@ -277,7 +282,7 @@ def test_few_kinds_of_targets(base: int, coord: int, gate: float) -> None:
     for ids, kept in ((WORDS, base), (IDS, coord)):
         at = torch.isin(labels, ids).nonzero().squeeze(1)
         labels[at[kept:]] = IGNORE_INDEX
-    spec = replace(SPEC, gate_weight=gate)
+    spec = SPEC.model_copy(update={"gate_weight": gate})
     found = stage1_loss(hidden, weight, labels, COORDS, spec)
     found.loss.backward()
     h, w = copies(hidden, weight)
@@ -326,7 +331,7 @@ def test_a_logit_that_is_not_finite_is_never_laundered(fused_one: bool, kind: st
         weight[:, 0] = 0.0
         weight[victim, 0] = bad
         weight[victim, 1:] = 0.0
-    spec = replace(SPEC, gate_weight=gate)
+    spec = SPEC.model_copy(update={"gate_weight": gate})
     if fused_one:
         loss = stage1_loss(hidden, weight, labels, COORDS, spec).loss
     else:
@@ -343,7 +348,7 @@ def test_a_logit_that_is_not_finite_is_never_laundered(fused_one: bool, kind: st
 @pytest.mark.parametrize("gate", [0.0, 1.5])
 def test_a_window_may_be_split(gate: float) -> None:
     """Eight samples as one packed batch and as eight batches, under the same counts, in float32."""
-    spec = replace(SPEC, gate_weight=gate)
+    spec = SPEC.model_copy(update={"gate_weight": gate})
     samples = [leaves(torch.float32, tokens=9 + 4 * n, seed=n) for n in range(8)]
     weight = samples[0][1].detach()
     counts = {"base_denominator": torch.tensor(61.0), "coord_denominator": torch.tensor(55.0)}
@@ -411,7 +416,7 @@ def test_frozen_head_and_frozen_hidden_states(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize("gate", [0.0, 1.5])
 def test_coord_rows_alone_are_trained(gate: float) -> None:
     """The gradient is that of the rows in a whole head; rows of the frozen head beneath them are never read."""
-    spec = replace(SPEC, gate_weight=gate)
+    spec = SPEC.model_copy(update={"gate_weight": gate})
     hidden, weight, labels = leaves()
     stage1_loss(hidden, weight, labels, COORDS, spec).loss.backward()
     rows = weight.detach()[IDS].requires_grad_()
@@ -517,7 +522,7 @@ def test_masked_loss_with_terms_and_boxes(
     """Weighted cross entropy, terms on bins that the ids do not have, and boxes: all at once, and some rows in all."""
     if several:
         small_chunks(monkeypatch)
-    spec = replace(SPEC, temperature=temperature)
+    spec = SPEC.model_copy(update={"temperature": temperature})
     hidden, weight, labels = leaves()
     ids = torch.where(labels == IGNORE_INDEX, WORDS[2], labels)
     weights = torch.arange(TOKENS) % 4 / 2.0
@@ -535,7 +540,7 @@ def test_masked_loss_with_terms_and_boxes(
     same = copies(hidden, weight, *([] if own_rows is None else [own_rows]))
     z = same[0] @ (same[1].index_copy(0, IDS, same[2]) if rows else same[1]).T
     ce = F.cross_entropy(z[:-1], ids[1:], reduction="none")
-    terms = coord_terms(z[positions - 1][:, IDS], bins, sigma=2.0, temperature=temperature)
+    terms = coord_terms(z[positions - 1][:, IDS], bins, target_sigma=2.0, temperature=temperature)
     scaled = z[positions - 1] / temperature
     gate = scaled.logsumexp(1) - scaled[:, IDS].logsumexp(1)
     coord = terms.soft_ce_N + 2 * terms.w1_N + 0.5 * terms.hard_ce_N + 1.5 * gate

@@ -29,13 +29,11 @@ from coordspec.samples.fingerprint import FILE, fingerprint, refuse_other_prepro
 from coordspec.samples.tasks import TaskBatches
 from coordspec.target import ground_truth_target
 from coordspec.train.metrics import METRICS, STAGE2_METRICS
-from coordspec.train.stage2 import rollouts, tally
-from coordspec.train.stage2.breaker import Breaker, RunawayError
-from coordspec.train.stage2.dump import TargetDump
+from coordspec.train.stage2 import rollouts
 from coordspec.train.stage2.objective import Stage2
-from coordspec.train.stage2.schedule import Channel, channel_of
+from coordspec.train.stage2.rollouts import TALLIES, Breaker, RunawayError, TargetDump, ratios
 from coordspec.train.stage2.settings import stage2_settings
-from coordspec.train.stage2.tally import TALLIES, ratios
+from coordspec.train.stage2.step import Channel, channel_of
 from stage2_samples import (
     BIRD,
     CAT,
@@ -45,6 +43,7 @@ from stage2_samples import (
     TRIANGLE,
     Bench,
     body,
+    changed,
     channel_a,
     config,
     encoder,
@@ -86,7 +85,7 @@ def test_a_ratio_that_is_none(ratio: float) -> None:
 @hypothesis_settings(max_examples=20, deadline=None)
 def test_slots_of_a_batch_are_those_of_its_targets(seed: int, packed: bool, policy: str) -> None:
     tasks, texts = random_samples(seed, 3)
-    bench = Bench(replace(policy_settings(policy), pack_length=1 if packed else None), texts)
+    bench = Bench(changed(policy_settings(policy), pack_length=1 if packed else None), texts)
     (prepared,) = bench.prepare(tasks)
     slots = prepared.boxes
     flat = prepared.batch.ids_BT.flatten().tolist()
@@ -139,7 +138,7 @@ def outline(poly: Any) -> tuple[int, ...]:
 
 
 def test_counts_of_a_batch() -> None:
-    settings = replace(policy_settings("rollout_matching"), desc_ce_weight=0.5)
+    settings = changed(policy_settings("rollout_matching"), desc_ce_weight=0.5)
     tasks = [task([CAT, DOG], 0), task([BIRD], 1)]
     bench = Bench(settings, [whole(NEAR_CAT), whole(CAT)])
     (prepared,) = bench.prepare(tasks)
@@ -260,8 +259,14 @@ def test_tallies_by_hand() -> None:
 def test_ratios_tell_their_parts_apart() -> None:
     sums = dict.fromkeys(TALLIES, 0.0)
     assert ratios(sums) == {}
-    sums |= {tally.COUNT: 10, tally.FALLBACK: 1, tally.WHOLE: 5, tally.TRUNCATED: 2, tally.TOKENS: 300}
-    sums |= {tally.PREDICTIONS: 8, tally.GROUND_TRUTH: 16, tally.MATCHED: 4, tally.MATCHED_IOU: 3, tally.DUPLICATES: 1}
+    sums |= {rollouts.COUNT: 10, rollouts.FALLBACK: 1, rollouts.WHOLE: 5, rollouts.TRUNCATED: 2, rollouts.TOKENS: 300}
+    sums |= {
+        rollouts.PREDICTIONS: 8,
+        rollouts.GROUND_TRUTH: 16,
+        rollouts.MATCHED: 4,
+        rollouts.MATCHED_IOU: 3,
+        rollouts.DUPLICATES: 1,
+    }
     assert ratios(sums) == {
         "rollout/parse_rate": 0.9,
         "rollout/whole_rate": 0.5,
@@ -283,10 +288,10 @@ def test_ratios_tell_their_parts_apart() -> None:
 def step_of(predictions: float = 0, truth: float = 1, truncated: float = 0, count: float = 4) -> dict[str, float]:
     sums = dict.fromkeys(TALLIES, 0.0)
     return sums | {
-        tally.PREDICTIONS: predictions,
-        tally.GROUND_TRUTH: truth,
-        tally.TRUNCATED: truncated,
-        tally.COUNT: count,
+        rollouts.PREDICTIONS: predictions,
+        rollouts.GROUND_TRUTH: truth,
+        rollouts.TRUNCATED: truncated,
+        rollouts.COUNT: count,
     }
 
 
@@ -355,7 +360,9 @@ def test_a_breaker_goes_on_from_its_state() -> None:
 
 def falling_back(falls_back: bool) -> Stage2:
     limits = Runaway(max_predictions_per_gt=2, max_truncation_rate=None, window_steps=2)
-    return Bench(replace(policy_settings(), b_ratio=0.5, runaway=limits, falls_back=falls_back)).objective
+    return Bench(
+        changed(policy_settings(), b_ratio=0.5, runaway=limits, on_runaway="channel_a" if falls_back else "stop")
+    ).objective
 
 
 def test_the_run_stops() -> None:
@@ -409,7 +416,7 @@ def names_of(policy: str) -> set[str]:
     """What runs under a policy log, in both channels."""
     names = set(ratios(dict.fromkeys(TALLIES, 1.0)))
     for ratio in (0.0, 1.0):
-        bench = Bench(replace(policy_settings(policy), b_ratio=ratio), [whole(CAT)])
+        bench = Bench(changed(policy_settings(policy), b_ratio=ratio), [whole(CAT)])
         _, parts, counts = bench.run([task([CAT, DOG])])
         names |= {*parts, *counts, *bench.objective.times}
         names |= set(bench.objective.metrics({**counts, **parts, **bench.objective.observe(counts, 0)}, 1))
@@ -449,21 +456,22 @@ def test_settings_of_the_variants() -> None:
             }
         )
     )
-    assert (found.b_ratio, found.policy, found.iou_gate, found.n_softctx_iter) == (0.25, "unified", 0.7, 3)
-    assert (found.softctx_grad_mode, found.softctx_temperature) == ("em_detach", 0.5)
-    assert (found.desc_ce_weight, found.smooth_l1_weight, found.ciou_weight, found.beta) == (0.1, 0.2, 0.3, 0.4)
-    assert (found.geo_weight, found.coord, found.falls_back, found.runaway.window_steps) == (0.6, None, True, 9)
-    assert (found.pack_length, found.head_rows) == (5000, "coord_rows")
+    assert found.coord_soft_ce_w1 is None
+    assert found.runaway.window_steps == 9
+    assert (found.pack_length, found.head) == (5000, "coord_rows")
+    assert (found.stage2_ab.channel_b.policy, found.stage2_ab.channel_b.iou_gate) == ("unified", 0.7)
     least = stage2_settings(config())
-    assert (least.falls_back, least.pack_length, least.coord) == (False, None, None)
+    assert (least.stage2_ab.channel_b.on_runaway, least.pack_length, least.coord_soft_ce_w1) == ("stop", None, None)
 
 
 def test_settings_of_rollout_matching() -> None:
     changes = {"custom": {"trainer_variant": "rollout_matching_sft", "coord_soft_ce_w1": {"w1_weight": 4}}}
     found = stage2_settings(config(changes, {"stage2_ab": None, "rollout_matching": {"iou_gate": 0.45}}))
-    assert (found.b_ratio, found.policy, found.iou_gate, found.falls_back) == (1.0, "rollout_matching", 0.45, False)
-    assert found.coord is not None
-    assert found.coord.w1_weight == 4
+    channel_b = found.stage2_ab.channel_b
+    assert (channel_b.policy, channel_b.iou_gate, channel_b.on_runaway) == ("rollout_matching", 0.45, "stop")
+    assert found.stage2_ab.schedule.b_ratio == 1
+    assert found.coord_soft_ce_w1 is not None
+    assert found.coord_soft_ce_w1.w1_weight == 4
     with pytest.raises(ValueError, match="stage1_sft is no variant of Stage-2"):
         stage2_settings(config({"custom": {"trainer_variant": "stage1_sft"}, "stage2_ab": None}))
 
@@ -472,7 +480,7 @@ def test_settings_of_rollout_matching() -> None:
 
 
 def test_channel_a_writes_no_rollouts_and_b_asks_by_seed_step_and_sample() -> None:
-    settings = replace(policy_settings(), b_ratio=0.5)
+    settings = changed(policy_settings(), b_ratio=0.5)
     bench = Bench(settings, [whole(CAT), whole(DOG)])
     tasks = [task([CAT], 0), task([DOG], 1)]
     for step in range(4):
@@ -493,7 +501,7 @@ def test_channel_a_writes_no_rollouts_and_b_asks_by_seed_step_and_sample() -> No
 
 def test_what_a_worker_met_is_raised() -> None:
     for ratio in (0.0, 1.0):
-        bench = Bench(replace(policy_settings(), b_ratio=ratio), [whole(CAT)])
+        bench = Bench(changed(policy_settings(), b_ratio=ratio), [whole(CAT)])
         error = InputError("train.jsonl", "has changed")
         with pytest.raises(InputError, match="has changed"):
             bench.objective.prepare([[task([CAT])], error], 0)
@@ -510,7 +518,7 @@ def test_a_target_that_breaks_the_guard_is_named(channel: Channel, monkeypatch: 
         return replace(target, ce_weight=(1.0,) * len(target.ids))
 
     monkeypatch.setattr(rollouts, name, broken)
-    bench = Bench(replace(policy_settings(), b_ratio=float(channel is Channel.B)), [whole(CAT), whole(CAT)])
+    bench = Bench(changed(policy_settings(), b_ratio=float(channel is Channel.B)), [whole(CAT), whole(CAT)])
     with pytest.raises(ContractError) as caught:
         bench.prepare([task([CAT], 0), task([CAT], 1)])
     assert {(issue.place.path, issue.place.line) for issue in caught.value.issues} == {("train.jsonl", 1)}
@@ -521,7 +529,7 @@ def test_a_target_that_breaks_the_guard_is_named(channel: Channel, monkeypatch: 
 def test_the_gate_is_that_of_the_config() -> None:
     overlap = box_iou(NEAR_CAT.bbox_2d, CAT.bbox_2d)
     for gate, matches in ((overlap - 0.01, 1), (overlap + 0.01, 0)):
-        bench = Bench(replace(policy_settings(), iou_gate=gate), [whole(NEAR_CAT)])
+        bench = Bench(changed(policy_settings(), iou_gate=gate), [whole(NEAR_CAT)])
         bench.prepare([task([CAT])])
         assert len(bench.targets[0].report.matches) == matches
 
@@ -544,7 +552,7 @@ def test_batches_without_a_label_are_for_channel_b_alone() -> None:
 
 @pytest.mark.parametrize("channel", Channel)
 def test_the_guard_sees_every_batch(channel: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
-    bench = Bench(replace(policy_settings(), b_ratio=float(channel is Channel.B)), [whole(CAT), whole(CAT)])
+    bench = Bench(changed(policy_settings(), b_ratio=float(channel is Channel.B)), [whole(CAT), whole(CAT)])
     seen = []
     monkeypatch.setattr(bench.objective._guard, "check", lambda batch, **options: seen.append((batch, options)))
     prepared = bench.prepare([task([CAT], 0), task([CAT], 1)], parts=2)

@@ -19,7 +19,7 @@ from coordspec.samples.fingerprint import FILE
 from coordspec.spec.binding import harness, scenario
 from coordspec.train import trainer, variant
 from coordspec.train.metrics import METRICS
-from coordspec.train.stage2.breaker import RunawayError
+from coordspec.train.stage2.rollouts import RunawayError
 from stage2_samples import AB, END, Writes, told
 from training_runs import SILENT, checked, inputs, job, metrics, settings, start, weights, written
 
@@ -139,7 +139,7 @@ def test_seconds_are_of_what_they_say(tmp_path: Path, monkeypatch: pytest.Monkey
     for module in (trainer, objective):
         monkeypatch.setattr(module.time, "perf_counter", lambda: clock[0])
     spends(tasks.TaskBatches, "__getitem__", 1.0)
-    spends(rollouts.TargetMaker, "write", 10.0)
+    spends(objective, "write_rollouts", 10.0)
     spends(rollouts, "build_target", 100.0)
     spends(objective.Stage2, "loss", 1000.0)
     trained(tmp_path, AB, QUIET, texts=told(), max_steps=2)

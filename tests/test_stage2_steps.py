@@ -16,15 +16,14 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 import train_samples
-from coordspec.losses.spec import CoordSpec
+from coordspec.config.custom import CoordSoftCeW1
 from coordspec.model.forward import HeadWeights
 from coordspec.model.lora import LoraSpec, add_lora
 from coordspec.model.parts import Freeze, freeze_parts
 from coordspec.samples.encode import Encoder
-from coordspec.train.stage2 import steps
-from coordspec.train.stage2.schedule import Channel
+from coordspec.train.stage2 import step
 from coordspec.train.stage2.settings import Settings
-from coordspec.train.stage2.steps import expected_embedding
+from coordspec.train.stage2.step import Channel, expected_embedding
 from stage2_samples import (
     BIRD,
     CAT,
@@ -34,6 +33,7 @@ from stage2_samples import (
     TRIANGLE,
     Bench,
     body,
+    changed,
     channel_a,
     count_calls,
     encoder,
@@ -53,9 +53,15 @@ from training_runs import smallest_model
 
 F64 = torch.float64
 POLICIES = ("unified", "rollout_matching", "reordered_gt_sft")
-WEIGHTS = {"desc_ce_weight": 0.3, "smooth_l1_weight": 2.0, "ciou_weight": 0.7, "beta": 0.2, "geo_weight": 0.6}
-COORD = CoordSpec(
-    soft_ce_weight=0.5, w1_weight=3.0, ce_weight=0.7, gate_weight=2.0, temperature=1.5, sigma=3.0, truncate=None
+WEIGHTS = {
+    "desc_ce_weight": 0.3,
+    "bbox_smoothl1_weight": 2.0,
+    "bbox_ciou_weight": 0.7,
+    "smoothl1_beta": 0.2,
+    "geo_weight": 0.6,
+}
+COORD = CoordSoftCeW1(
+    soft_ce_weight=0.5, w1_weight=3.0, ce_weight=0.7, gate_weight=2.0, temperature=1.5, target_sigma=3.0
 )
 TASKS = [task([CAT, DOG], 0), task([CAT, TRIANGLE], 1), task([], 2), task([DOG], 3)]
 TEXTS = [
@@ -70,7 +76,7 @@ TEXTS = [
 def weighed(policy: str = "unified", **changes: Any) -> Settings:
     """Settings whose weights all differ."""
     found = policy_settings(policy)
-    return replace(found, **{**WEIGHTS, "coord": found.coord and COORD, **changes})
+    return changed(found, **{**WEIGHTS, "coord_soft_ce_w1": found.coord_soft_ce_w1 and COORD, **changes})
 
 
 # ---------------------------------------------------------------------------------------------------- at the logits
@@ -89,8 +95,8 @@ def logits_given(seed: int) -> Iterator[list[torch.Tensor]]:
         return made[-1]
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(steps, "hidden_states", hidden)
-        patched.setattr(steps, "head_weights", lambda *_: HeadWeights(torch.eye(size, dtype=F64), None))
+        patched.setattr(step, "hidden_states", hidden)
+        patched.setattr(step, "head_weights", lambda *_: HeadWeights(torch.eye(size, dtype=F64), None))
         yield made
 
 
@@ -109,7 +115,7 @@ def rows_with_gradient(prepared: Any, targets: list[Any], settings: Settings) ->
 
 def check_random_step(seed: int, count: int, policy: str, packed: bool) -> None:
     tasks, texts = random_samples(seed, count)
-    settings = weighed(policy, pack_length=1 if packed else None, ciou_weight=0.7)
+    settings = weighed(policy, pack_length=1 if packed else None, bbox_ciou_weight=0.7)
     bench = Bench(settings, texts)
     with logits_given(seed) as leaves:
         prepared = bench.prepare(tasks)[0]
@@ -182,7 +188,7 @@ def adapted(*, tied: bool) -> tuple[Any, Encoder]:
 def slow_run(bench: Bench) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """The loss of ``TASKS`` in plain loops, for the targets that a bench has made."""
     settings, targets = bench.settings, bench.targets
-    if settings.b_ratio:
+    if settings.stage2_ab.schedule.b_ratio:
         first = last = slow_logits(bench.network, TASKS, targets)
     else:
         first, last = slow_channel_a(bench.network, TASKS, targets, settings, bench.encoder)
@@ -209,7 +215,7 @@ def test_channel_b_is_the_loss_of_plain_loops_on_each_sample_alone(policy: str) 
 
 
 def test_the_gate_is_measured_where_it_has_no_weight() -> None:
-    check_model(weighed("rollout_matching", coord=replace(COORD, gate_weight=0.0)), *doubled())
+    check_model(weighed("rollout_matching", coord_soft_ce_w1=COORD.model_copy(update={"gate_weight": 0.0})), *doubled())
 
 
 SOFT = {"unroll": ("unroll", 1.0), "em_detach": ("em_detach", 1.0), "warm": ("unroll", 2.5)}
@@ -231,7 +237,7 @@ def test_channel_b_of_qwen2_5() -> None:
 @pytest.mark.parametrize("channel", Channel)
 @pytest.mark.parametrize("head", ["coord_rows", "frozen"])
 def test_adapters_and_rows_alone(channel: Channel, tied: bool, head: str) -> None:
-    settings = weighed(b_ratio=float(channel is Channel.B), n_softctx_iter=2, head_rows=head)
+    settings = weighed(b_ratio=float(channel is Channel.B), n_softctx_iter=2, head=head)
     network, made = adapted(tied=tied) if head == "coord_rows" else doubled(tied=tied)
     if head == "frozen":
         freeze_parts(network, Freeze(False, False, False, "frozen"), processor().coords)
@@ -256,7 +262,7 @@ def test_other_shapes_of_a_step(shape: str, channel: Channel) -> None:
 
 def test_packed_rows() -> None:
     for pack_length, most in ((4000, 1), (1, 4)):
-        bench = Bench(replace(policy_settings(), pack_length=pack_length), TEXTS)
+        bench = Bench(changed(policy_settings(), pack_length=pack_length), TEXTS)
         (prepared,) = bench.prepare(TASKS)
         rows = len(prepared.batch.ids_BT)
         assert rows == 1 if most == 1 else rows >= 2
@@ -289,11 +295,11 @@ UPPER = "model.language_model.layers.0.self_attn.o_proj.weight"
 
 
 def test_unrolled_gradients_are_finite_differences_and_detached_ones_are_not() -> None:
-    geometry = {"ciou_weight": 0.0, "geo_weight": 10.0, "n_softctx_iter": 3}  # CIoU holds its alpha for a constant
+    geometry = {"bbox_ciou_weight": 0.0, "geo_weight": 10.0, "n_softctx_iter": 3}  # CIoU holds its alpha for a constant
     settings = weighed(b_ratio=0.0, **geometry)
     found, difference = directional(settings, UPPER)
     assert found == pytest.approx(difference, rel=1e-3)
-    cut, same = directional(replace(settings, softctx_grad_mode="em_detach"), UPPER)
+    cut, same = directional(changed(settings, softctx_grad_mode="em_detach"), UPPER)
     assert same == pytest.approx(difference, rel=1e-3)
     assert cut != pytest.approx(found, rel=2e-3)
 
@@ -407,7 +413,7 @@ def test_odd_rollouts_are_one_forward_with_a_finite_loss(name: str, policy: str)
 @pytest.mark.parametrize("channel", Channel)
 def test_a_step_without_any_weight(channel: Channel) -> None:
     """All that is left is a loss of 0 that a backward goes through."""
-    bench = Bench(replace(policy_settings(), b_ratio=float(channel is Channel.B), n_softctx_iter=2), [whole(), whole()])
+    bench = Bench(changed(policy_settings(), b_ratio=float(channel is Channel.B), n_softctx_iter=2), [whole(), whole()])
     prepared = bench.prepare([task([], 0), task([], 1)])[0]
     nothing = replace(prepared.batch, weights_BT=torch.zeros_like(prepared.batch.weights_BT))
     counts_c = torch.zeros_like(prepared.counts_C)
@@ -422,7 +428,7 @@ def test_a_step_without_any_weight(channel: Channel) -> None:
 @pytest.mark.parametrize("n", [1, 2])
 @pytest.mark.parametrize("channel", Channel)
 def test_bfloat16_by_autocast_and_as_a_whole(channel: Channel, n: int) -> None:
-    settings = replace(weighed(), b_ratio=float(channel is Channel.B), n_softctx_iter=n)
+    settings = changed(weighed(), b_ratio=float(channel is Channel.B), n_softctx_iter=n)
     expected = Bench(settings, TEXTS).run(TASKS)[0].item()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         bench = Bench(settings, TEXTS)
@@ -437,7 +443,7 @@ def test_bfloat16_by_autocast_and_as_a_whole(channel: Channel, n: int) -> None:
 
 @pytest.mark.parametrize("channel", Channel)
 def test_gradient_checkpointing_changes_nothing(channel: Channel) -> None:
-    settings = replace(weighed(), b_ratio=float(channel is Channel.B), n_softctx_iter=3)
+    settings = changed(weighed(), b_ratio=float(channel is Channel.B), n_softctx_iter=3)
     found = []
     for checkpointing in (False, True):
         network = sharp(smallest_model()).train()

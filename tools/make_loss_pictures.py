@@ -108,14 +108,14 @@ def svg(width: int, height: int, label: str, parts: Sequence[str]) -> str:
 def gradients(logits_K: Tensor, k: int) -> tuple[Tensor, Tensor]:  # noqa: N803
     """Gradients of softCE and of W1 at these coord logits."""
     logits_1K = logits_K[None].clone().requires_grad_()  # noqa: N806
-    terms = coord_terms(logits_1K, torch.tensor([k]), sigma=SIGMA)
+    terms = coord_terms(logits_1K, torch.tensor([k]), target_sigma=SIGMA)
     (soft,) = torch.autograd.grad(terms.soft_ce_N.sum(), logits_1K, retain_graph=True)
     (w1,) = torch.autograd.grad(terms.w1_N.sum(), logits_1K)
     return soft[0], w1[0]
 
 
 def target(k: int, sigma: float = SIGMA, truncate: float | None = None) -> Tensor:
-    return soft_target(torch.tensor([k]), sigma=sigma, truncate=truncate)[0]
+    return soft_target(torch.tensor([k]), target_sigma=sigma, target_truncate=truncate)[0]
 
 
 def bell(centre: float, sigma: float) -> Tensor:
@@ -158,7 +158,7 @@ def w1_picture() -> str:
     panel = Panel(50, 40, 690, 220, (350, 650), (0, 1))
     halves = torch.logaddexp(bell(400, 8), bell(600, 8))
     p, q = torch.softmax(halves, 0), target(500)
-    w1 = coord_terms(halves[None], torch.tensor([500]), sigma=SIGMA).w1_N.item()
+    w1 = coord_terms(halves[None], torch.tensor([500]), target_sigma=SIGMA).w1_N.item()
     mean = float((p * torch.arange(BINS)).sum())
     area = float((p.cumsum(0) - q.cumsum(0)).abs().sum())
     if not math.isclose(area / MAX_BIN, w1, rel_tol=1e-9):

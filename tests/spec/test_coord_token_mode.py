@@ -21,7 +21,6 @@ from coordspec.coords import BINS, TOKENS, CoordVocab
 from coordspec.losses.reference import stage1_loss_from_logits
 from coordspec.losses.rows import IGNORE_INDEX, supervised_rows
 from coordspec.losses.soft_target import soft_target
-from coordspec.losses.spec import CoordSpec
 from coordspec.losses.stage1 import Stage1Loss, stage1_loss
 from coordspec.spec.binding import harness, scenario
 from qwen_tokenizer import qwen, tiny
@@ -32,19 +31,9 @@ SIZE = FIRST + BINS
 TEXT = 3  # an id that is no coord token
 
 
-def settings(**changes: Any) -> CoordSpec:
+def settings(**changes: Any) -> CoordSoftCeW1:
     """The defaults of the config, but for these."""
-    config = CoordSoftCeW1()
-    defaults = {
-        "soft_ce_weight": config.soft_ce_weight,
-        "w1_weight": config.w1_weight,
-        "ce_weight": config.ce_weight,
-        "gate_weight": config.gate_weight,
-        "temperature": config.temperature,
-        "sigma": config.target_sigma,
-        "truncate": config.target_truncate,
-    }
-    return CoordSpec(**{**defaults, **changes})
+    return CoordSoftCeW1(**changes)
 
 
 class Scored(NamedTuple):
@@ -54,7 +43,7 @@ class Scored(NamedTuple):
 
 
 def both(
-    logits: Tensor, labels: list[int], spec: CoordSpec, vocab: CoordVocab = VOCAB, **denominators: float
+    logits: Tensor, labels: list[int], spec: CoordSoftCeW1, vocab: CoordVocab = VOCAB, **denominators: float
 ) -> Iterator[Scored]:
     """The loss and its gradient at the logits, on whole logits and from hidden states."""
     for fused in (False, True):
@@ -211,8 +200,8 @@ def test_json_structure_is_learnt_as_before() -> None:
 
 @harness("soft-target")
 def soft_target_values(bin: int, sigma: float, truncate: float | None, values: Mapping[int, float]) -> None:  # noqa: A002
-    q = soft_target(torch.tensor([bin]), sigma=sigma, truncate=truncate)[0]
-    soft_alone = settings(w1_weight=0, gate_weight=0, sigma=sigma, truncate=truncate)
+    q = soft_target(torch.tensor([bin]), target_sigma=sigma, target_truncate=truncate)[0]
+    soft_alone = settings(w1_weight=0, gate_weight=0, target_sigma=sigma, target_truncate=truncate)
     found = [1 / BINS - made.gradient[0, FIRST:] for made in both(slot({}), coordinate(bin), soft_alone)]
     for target in (q, *found):
         assert {k: target[k].item() for k in values} == pytest.approx(values, abs=5e-7)
@@ -231,7 +220,7 @@ def coord_terms_values(
     w1: float,
     hard_ce: float,
 ) -> None:
-    spec = settings(temperature=temperature, sigma=sigma, truncate=truncate)
+    spec = settings(temperature=temperature, target_sigma=sigma, target_truncate=truncate)
     for made in both(slot(peak), coordinate(bin), spec):
         found = [term.item() for term in (made.loss.coord_soft_ce, made.loss.coord_w1, made.loss.coord_hard_ce)]
         assert found == pytest.approx([soft_ce, w1, hard_ce], abs=5.1e-6)
@@ -248,20 +237,20 @@ def test_distance_between_points() -> None:
         (0, 999, 1.0),
         (999, 0, 1.0),
     ):
-        for made in both(slot({at: 1000.0}), coordinate(k), settings(truncate=0)):
+        for made in both(slot({at: 1000.0}), coordinate(k), settings(target_truncate=0)):
             assert made.loss.coord_w1.item() == pytest.approx(distance, abs=5e-7)
 
 
 @scenario("coord-token-mode", "Terms of a coordinate", "A term of order, not of expectation", digest="d4a6e31d06d8")
 def test_a_term_of_order_not_of_expectation() -> None:
-    for made in both(slot({400: 1000.0, 600: 1000.0}), coordinate(500), settings(truncate=0)):
+    for made in both(slot({400: 1000.0, 600: 1000.0}), coordinate(500), settings(target_truncate=0)):
         assert made.loss.coord_w1.item() == pytest.approx(100 / 999, abs=1e-12)
 
 
 @scenario("coord-token-mode", "Terms of a coordinate", "A perfect distribution", digest="a52e254a92fa")
 def test_a_perfect_distribution() -> None:
     perfect = {k: -((k - 500) ** 2) / (2 * 2**2) for k in range(BINS)}
-    for made in both(slot(perfect), coordinate(500), settings(sigma=2)):
+    for made in both(slot(perfect), coordinate(500), settings(target_sigma=2)):
         assert made.loss.coord_w1.item() == pytest.approx(0, abs=1e-12)
         assert made.loss.coord_soft_ce.item() == pytest.approx(2.112086, abs=5e-7)
 
@@ -337,13 +326,13 @@ BATCH = [IGNORE_INDEX, TEXT, 4, VOCAB.ids[0]]
 
 @scenario("coord-token-mode", "Stage-1 objective", "A sum by hand", digest="e21c9b649348")
 def test_a_sum_by_hand() -> None:
-    for made in both(torch.zeros(4, SIZE), BATCH, settings(truncate=0)):
+    for made in both(torch.zeros(4, SIZE), BATCH, settings(target_truncate=0)):
         assert made.loss.loss.item() == pytest.approx(14.335411, abs=1e-6)
 
 
 @harness("stage1-weights")
 def stage1_weights(soft_ce: float, w1: float, ce: float, gate: float, coord: float) -> None:
-    spec = settings(soft_ce_weight=soft_ce, w1_weight=w1, ce_weight=ce, gate_weight=gate, truncate=0)
+    spec = settings(soft_ce_weight=soft_ce, w1_weight=w1, ce_weight=ce, gate_weight=gate, target_truncate=0)
     for made in both(torch.zeros(4, SIZE), BATCH, spec):
         assert made.loss.loss.item() == pytest.approx(6.917706 + coord, abs=6e-6)
 

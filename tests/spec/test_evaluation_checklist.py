@@ -88,7 +88,7 @@ def test_calibrated() -> None:
         assert row["covered"] == pytest.approx(float(((low <= bins) & (bins <= high)).double().mean()))
     assert [row["mass"] for row in found["coverage"]] == [0.9, 0.8, 0.5]
     hard = {
-        t: float(coord_terms(logits, bins, sigma=2.0, temperature=t).hard_ce_N.mean())
+        t: float(coord_terms(logits, bins, target_sigma=2.0, temperature=t).hard_ce_N.mean())
         for t in np.geomspace(0.1, 10, 200).tolist()
     }
     assert found["best_temperature"] == pytest.approx(min(hard, key=hard.__getitem__), rel=0.05)

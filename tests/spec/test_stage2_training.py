@@ -21,21 +21,27 @@ from test_training import assert_close
 from test_training_config import findings, overlay, place
 
 from coordspec.config.check import Options, check_config
+from coordspec.config.stage2 import Stage2Ab
 from coordspec.contracts import Kind
 from coordspec.coords import CoordVocab
 from coordspec.losses.box import box_terms, object_terms
 from coordspec.losses.expectation import expected_unit
 from coordspec.losses.masked import masked_loss
-from coordspec.model.forward import hidden_states
+from coordspec.model.forward import HeadWeights, hidden_states
 from coordspec.record import DetObject, render_payload
 from coordspec.spec.binding import harness, scenario
 from coordspec.train import variant
 from coordspec.train.metrics import METRICS
-from coordspec.train.stage2 import steps
-from coordspec.train.stage2.boxes import BoxSlots
-from coordspec.train.stage2.schedule import Channel, channel_of
+from coordspec.train.stage2 import step
 from coordspec.train.stage2.settings import stage2_settings
-from coordspec.train.stage2.steps import Counts, Steps, expected_embedding
+from coordspec.train.stage2.step import (
+    BoxSlots,
+    Channel,
+    StepCounts,
+    channel_b_loss,
+    channel_of,
+    expected_embedding,
+)
 from coordspec_cli.main import cli
 from stage2_samples import (
     AB,
@@ -48,6 +54,7 @@ from stage2_samples import (
     Bench,
     Writes,
     body,
+    changed,
     channel_a,
     config,
     count_calls,
@@ -166,9 +173,8 @@ def terms_of(matched: list[float], fn: list[float], ce: float = 0.0, geo_weight:
         box_positions_S=nothing,
     )
     first = replace(first, loss=first.loss + ce, ce_sum=first.ce_sum + ce)
-    counts = Counts(*(torch.tensor(float(max(1, count))) for count in (1, 1, len(matched), len(fn))))
-    made = Steps(model(), processor().coords, replace(policy_settings(), geo_weight=geo_weight))
-    return made._terms(first, first.coord_logits_SK, boxes, counts)
+    counts = StepCounts(*(torch.tensor(float(max(1, count))) for count in (1, 1, len(matched), len(fn))))
+    return step._terms(changed(policy_settings(), geo_weight=geo_weight), first, first.coord_logits_SK, boxes, counts)
 
 
 @harness("geometry-groups")
@@ -248,7 +254,7 @@ def expected_unit_of(mass: dict[int, float] | str, unit: float) -> None:
 
 @harness("box-loss")
 def box_loss(pred: list[float], gt: list[float], smooth_l1: float, ciou_loss: float) -> None:
-    made = box_terms(torch.tensor([pred]), torch.tensor([gt]), beta=1.0)
+    made = box_terms(torch.tensor([pred]), torch.tensor([gt]), smoothl1_beta=1.0)
     assert made.smooth_l1_N.item() == pytest.approx(smooth_l1, abs=1e-6)
     assert made.ciou_N.item() == pytest.approx(ciou_loss, abs=1e-6)
     slots = BoxSlots(
@@ -259,7 +265,7 @@ def box_loss(pred: list[float], gt: list[float], smooth_l1: float, ciou_loss: fl
         pointwise_N=torch.tensor([False]),
         matched_N=torch.tensor([True]),
     )
-    found = slots.losses(torch.tensor(pred), smooth_l1_weight=2.0, ciou_weight=0.5, beta=1.0)
+    found = slots.losses(torch.tensor(pred), Stage2Ab(bbox_smoothl1_weight=2.0, bbox_ciou_weight=0.5))
     assert found.tolist() == pytest.approx([2 * smooth_l1 + 0.5 * ciou_loss], abs=2e-6)
 
 
@@ -314,7 +320,7 @@ def test_polygons() -> None:
 def test_a_sum_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     """Through the step itself: hidden states that are logits, whose cross entropies are those of the scenario."""
     wanted = {1: (1.0, 2.0), 2: (0.0, 9.0), 3: (1.0, 1.0), 4: (1.0, 3.0)}
-    bench = Bench(replace(policy_settings(), geo_weight=0.5), [whole()])
+    bench = Bench(changed(policy_settings(), geo_weight=0.5), [whole()])
     prepared = bench.prepare([task([], 0)])[0]
     size = model().get_input_embeddings().weight.shape[0]
     logits = torch.zeros(prepared.batch.ids_BT.numel(), size)
@@ -325,13 +331,13 @@ def test_a_sum_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
         p = math.exp(-cross_entropy)
         logits[position - 1, int(ids[position])] = math.log(p * (size - 1) / (1 - p))
         weights[0, position] = weight
-    monkeypatch.setattr(steps, "hidden_states", lambda *_: logits)
-    monkeypatch.setattr(steps, "head_weights", lambda *_: steps.HeadWeights(torch.eye(size), None))
+    monkeypatch.setattr(step, "hidden_states", lambda *_: logits)
+    monkeypatch.setattr(step, "head_weights", lambda *_: HeadWeights(torch.eye(size), None))
     losses = torch.tensor([0.2, 0.4, 0.9])  # of which two are matched: L_geo is 1.2
     monkeypatch.setattr(BoxSlots, "losses", lambda *_, **__: losses)
     boxes = replace(prepared.boxes, matched_N=torch.tensor([True, True, False]))
-    counts = Counts(*(torch.tensor(float(count)) for count in (3, 1, 2, 1)))
-    made = bench.steps.channel_b(replace(prepared.batch, weights_BT=weights), boxes, counts)
+    counts = StepCounts(*(torch.tensor(float(count)) for count in (3, 1, 2, 1)))
+    made = channel_b_loss(bench.made, replace(prepared.batch, weights_BT=weights), boxes, counts)
     assert float(made.ce) == pytest.approx(2)
     assert float(made.loss) == pytest.approx(2.6)
 
@@ -347,8 +353,8 @@ def test_no_gradient_from_masked_tokens(monkeypatch: pytest.MonkeyPatch) -> None
         leaves.append(torch.randn(batch.ids_BT.numel(), size).requires_grad_())
         return leaves[-1]
 
-    monkeypatch.setattr(steps, "hidden_states", hidden)
-    monkeypatch.setattr(steps, "head_weights", lambda *_: steps.HeadWeights(torch.eye(size), None))
+    monkeypatch.setattr(step, "hidden_states", hidden)
+    monkeypatch.setattr(step, "head_weights", lambda *_: HeadWeights(torch.eye(size), None))
     bench = Bench(policy_settings(), [text])
     loss, _, _ = bench.run([task([CAT, DOG], 0)])
     loss.backward()
@@ -495,7 +501,7 @@ def stage2_policy(set: dict[str, Any], policy: str | None, warnings: int, exit: 
     assert sum(issue["severity"] == "warning" for issue in found) == warnings
     assert (policy is None) == any(issue["severity"] == "error" for issue in found)
     if policy is not None:
-        assert stage2_settings(config({"stage2_ab": {"channel_b": set}})).policy == policy
+        assert stage2_settings(config({"stage2_ab": {"channel_b": set}})).stage2_ab.channel_b.policy == policy
 
 
 @scenario("stage2-ab-training", "Unified is the default", "The warning", digest="9b0f5438a016")
@@ -543,7 +549,7 @@ def test_no_flag() -> None:
 @harness("channel-schedule")
 def channel_schedule(b_ratio: float, steps: list[int]) -> None:
     assert [step for step in range(12) if channel_of(step, b_ratio) is Channel.B] == steps
-    bench = Bench(replace(policy_settings(), b_ratio=float(b_ratio)), [whole(CAT)])
+    bench = Bench(changed(policy_settings(), b_ratio=float(b_ratio)), [whole(CAT)])
     ran_ = [bench.prepare([task([CAT], 0)], step)[0].channel for step in range(12)]
     assert [step for step, channel in enumerate(ran_) if channel is Channel.B] == steps
 
@@ -617,13 +623,13 @@ def test_the_expected_embedding(monkeypatch: pytest.MonkeyPatch) -> None:
     prepared = bench.prepare(FOUR)[0]
     slots = prepared.boxes.positions_S
     rows: list[torch.Tensor] = []
-    kept = Steps._masked
+    kept = step.supervised_head
 
-    def half_half(self: Steps, *args: Any) -> Any:
-        first = kept(self, *args)
+    def half_half(*args: Any) -> Any:
+        first = kept(*args)
         return replace(first, coord_logits_SK=halves.expand(len(slots), -1))
 
-    monkeypatch.setattr(Steps, "_masked", half_half)
+    monkeypatch.setattr(step, "supervised_head", half_half)
     end = network.model.language_model.register_forward_pre_hook(
         lambda _, __, kwargs: rows.append(kwargs["inputs_embeds"].flatten(0, 1)), with_kwargs=True
     )
@@ -684,17 +690,17 @@ def test_gradient_modes() -> None:
 def first_forward_hears_geometry(bench: Bench) -> bool:
     """Whether the last box losses have a gradient at the hidden states of the first forward."""
     hidden = []
-    kept = Steps._hidden
+    kept = step.hidden_states_of_embeds
 
-    def seen(self: Steps, *args: Any) -> torch.Tensor:
-        made = kept(self, *args)
+    def seen(*args: Any) -> torch.Tensor:
+        made = kept(*args)
         hidden.append(made)
         return made
 
     prepared = bench.prepare(FOUR)[0]
     nothing = replace(prepared.batch, weights_BT=torch.zeros_like(prepared.batch.weights_BT))
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Steps, "_hidden", seen)
+        patched.setattr(step, "hidden_states_of_embeds", seen)
         made = bench.objective.loss(replace(prepared, batch=nothing), prepared.counts_C)
     (gradient,) = torch.autograd.grad(made.loss, hidden[0])
     return bool(gradient.any())
@@ -705,7 +711,7 @@ def test_settings_out_of_range() -> None:
     refused("n_softctx_iter", 0)
     refused("softctx_temperature", 0)
     refused("softctx_grad_mode", "detach")
-    assert stage2_settings(config()).softctx_grad_mode == "unroll"
+    assert stage2_settings(config()).stage2_ab.softctx_grad_mode == "unroll"
 
 
 # -------------------------------------------------------------------------------------------- rollout-matching-sft

@@ -269,7 +269,7 @@ def test_an_error_that_decodes_nothing() -> None:
     logits = torch.full((2, 1010), -200.0)
     logits[0, [vocab.ids[400], vocab.ids[600]]] = 200.0
     labels = torch.tensor([-100, vocab.ids[500]])
-    spec = stage1.coord_spec(CoordSoftCeW1())
+    spec = CoordSoftCeW1()
     fused = stage1_loss(logits, torch.eye(1010), labels, vocab, spec)
     for made in (fused, stage1_loss_from_logits(logits, labels, vocab, spec)):
         assert made.expected_bin_error.item() == pytest.approx(100, rel=1e-6)

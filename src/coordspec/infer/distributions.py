@@ -29,10 +29,10 @@ _TEMPERATURES: Final = tuple(10 ** (step / 20 - 1) for step in range(41))
 class Smoother:
     """Convolves distributions with a Gaussian; beyond the first and the last bin there is nothing."""
 
-    def __init__(self, sigma: float) -> None:
-        """``sigma`` is its standard deviation in bins."""
+    def __init__(self, target_sigma: float) -> None:
+        """``target_sigma`` is its standard deviation in bins."""
         bins_K = np.arange(BINS)
-        kernel_KK = np.exp(-0.5 * ((bins_K[:, None] - bins_K) / sigma) ** 2)
+        kernel_KK = np.exp(-0.5 * ((bins_K[:, None] - bins_K) / target_sigma) ** 2)
         self._kernel_KK = kernel_KK / kernel_KK[BINS // 2].sum()
 
     def smooth(self, p_CK: Floats) -> Floats:

@@ -20,7 +20,6 @@ from coordspec.model.checkpoint import head_weight
 from coordspec.model.forward import hidden_states
 from coordspec.samples.collate import collate
 from coordspec.samples.dataset import Samples
-from coordspec.train.stage1 import coord_spec
 
 BASE: Final = "loss/base_ce"
 MASS: Final = "coord/vocab_mass"
@@ -52,7 +51,6 @@ def forced(checkpoint: Checkpoint, samples: Samples, loss: CoordSoftCeW1, batch_
     model, vocab = checkpoint.model, checkpoint.table.coords
     head_VD = head_weight(model)
     ids_K = ids_of(vocab, len(head_VD), checkpoint.device)
-    spec = coord_spec(loss)
     for start in range(0, len(samples), batch_size):
         numbers = range(start, min(start + batch_size, len(samples)))
         batch = collate([[samples[number]] for number in numbers], checkpoint.table.end_id).to(checkpoint.device)
@@ -65,7 +63,7 @@ def forced(checkpoint: Checkpoint, samples: Samples, loss: CoordSoftCeW1, batch_
                 coord=CoordRows(rows.coord_rows_M, rows.bins_M, 1.0),
                 slots_S=rows.coord_rows_M,
                 ids_K=ids_K,
-                spec=spec,
+                spec=loss,
                 measure_gate=True,
             )
         length = batch.ids_BT.shape[1]

@@ -25,7 +25,7 @@ class BoxTerms(NamedTuple):
     """``1 - CIoU``, a loss: 0 for equal boxes that have an area, 1 + distance term + aspect term for disjoint ones."""
 
 
-def box_terms(pred_N4: Tensor, gt_N4: Tensor, *, beta: float = 1.0) -> BoxTerms:
+def box_terms(pred_N4: Tensor, gt_N4: Tensor, *, smoothl1_beta: float = 1.0) -> BoxTerms:
     """SmoothL1 and 1 - CIoU of N pairs of boxes.
 
     Corners may come in any order: an inverted box is the same as its mirror image. Computed in float32, or in float64
@@ -35,15 +35,15 @@ def box_terms(pred_N4: Tensor, gt_N4: Tensor, *, beta: float = 1.0) -> BoxTerms:
     Args:
         pred_N4: decoded boxes; the gradient flows into these (and into ``gt_N4`` if it asks for one).
         gt_N4: boxes of the ground truth.
-        beta: error up to which SmoothL1 is quadratic; 0 gives plain L1.
+        smoothl1_beta: error up to which SmoothL1 is quadratic; 0 gives plain L1.
 
     Raises:
-        ValueError: the shapes are not the same [N, 4], or ``beta`` is negative.
+        ValueError: the shapes are not the same [N, 4], or ``smoothl1_beta`` is negative.
     """
     if pred_N4.shape != gt_N4.shape or pred_N4.shape[1:] != (4,):
         raise ValueError(f"boxes have the shape [N, 4], not {list(pred_N4.shape)} and {list(gt_N4.shape)}")
     pred_N4, gt_N4 = map(_ordered, _precise(pred_N4, gt_N4))
-    return BoxTerms(_smooth_l1(pred_N4, gt_N4, beta).mean(1), _ciou_loss(pred_N4, gt_N4))
+    return BoxTerms(_smooth_l1(pred_N4, gt_N4, smoothl1_beta).mean(1), _ciou_loss(pred_N4, gt_N4))
 
 
 def object_terms(
@@ -53,7 +53,7 @@ def object_terms(
     gt_object_M: Tensor,
     pointwise_N: Tensor,
     *,
-    beta: float = 1.0,
+    smoothl1_beta: float = 1.0,
 ) -> BoxTerms:
     """SmoothL1 and 1 - CIoU of N objects that are given by their points, boxes and polygons alike.
 
@@ -67,7 +67,7 @@ def object_terms(
         gt_M2: points of the ground truth.
         gt_object_M: the object of each of these.
         pointwise_N: booleans.
-        beta: as for ``box_terms``.
+        smoothl1_beta: as for ``box_terms``.
 
     Raises:
         ValueError: an object has no point, a point no object, or a pointwise object not as many points on both sides.
@@ -75,13 +75,15 @@ def object_terms(
     objects = len(pointwise_N)
     pred_M2, gt_M2 = _precise(pred_M2, gt_M2)
     of_boxes = box_terms(
-        enclosing_boxes(pred_M2, pred_object_M, objects), enclosing_boxes(gt_M2, gt_object_M, objects), beta=beta
+        enclosing_boxes(pred_M2, pred_object_M, objects),
+        enclosing_boxes(gt_M2, gt_object_M, objects),
+        smoothl1_beta=smoothl1_beta,
     )
     pred_kept, pred_of = _points_of(pred_M2, pred_object_M, pointwise_N)
     gt_kept, gt_of = _points_of(gt_M2, gt_object_M, pointwise_N)
     if not torch.equal(pred_of, gt_of):
         raise ValueError("a pointwise object has not as many decoded points as points of the ground truth")
-    each = _smooth_l1(pred_kept, gt_kept, beta).mean(1)
+    each = _smooth_l1(pred_kept, gt_kept, smoothl1_beta).mean(1)
     total_N = each.new_zeros(objects).index_add(0, pred_of, each)
     count_N = torch.bincount(pred_of, minlength=objects).clamp(min=1)
     return BoxTerms(torch.where(pointwise_N, total_N / count_N, of_boxes.smooth_l1_N), of_boxes.ciou_N)
@@ -118,11 +120,11 @@ def _ordered(box_N4: Tensor) -> Tensor:
     return torch.cat((torch.minimum(one_N2, other_N2), torch.maximum(one_N2, other_N2)), dim=1)
 
 
-def _smooth_l1(pred: Tensor, gt: Tensor, beta: float) -> Tensor:
+def _smooth_l1(pred: Tensor, gt: Tensor, smoothl1_beta: float) -> Tensor:
     """SmoothL1 of every coordinate (Girshick, Fast R-CNN, 2015)."""
-    if beta < 0:
-        raise ValueError(f"beta is an error, 0 or more, not {beta}")
-    return F.smooth_l1_loss(pred, gt, reduction="none", beta=beta)
+    if smoothl1_beta < 0:
+        raise ValueError(f"smoothl1_beta is an error, 0 or more, not {smoothl1_beta}")
+    return F.smooth_l1_loss(pred, gt, reduction="none", beta=smoothl1_beta)
 
 
 def _ciou_loss(pred_N4: Tensor, gt_N4: Tensor) -> Tensor:

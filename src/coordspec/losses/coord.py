@@ -22,8 +22,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from coordspec.losses.soft_target import SoftTargets, check_bins
-from coordspec.losses.spec import check_above_zero
+from coordspec.losses.soft_target import SoftTargets, check_above_zero, check_bins
 
 ROWS_OF_A_BLOCK: Final = {"cpu": 256}
 """Rows computed at once by device type: few enough to stay in a core's cache."""
@@ -39,15 +38,20 @@ class CoordTerms(NamedTuple):
 
 
 def coord_terms(
-    coord_logits_NK: Tensor, bins_N: Tensor, *, sigma: float, truncate: float | None = None, temperature: float = 1.0
+    coord_logits_NK: Tensor,
+    bins_N: Tensor,
+    *,
+    target_sigma: float,
+    target_truncate: float | None = None,
+    temperature: float = 1.0,
 ) -> CoordTerms:
     """softCE, W1 and hard CE of N coordinates.
 
     Args:
         coord_logits_NK: logits of the coord tokens in the order of the bins, of any floating type.
         bins_N: ground-truth bins, integers.
-        sigma: standard deviation of the target, in bins.
-        truncate: distance in bins beyond which the target is 0; None for no limit.
+        target_sigma: standard deviation of the target, in bins.
+        target_truncate: distance in bins beyond which the target is 0; None for no limit.
         temperature: divisor of the logits.
 
     Raises:
@@ -58,8 +62,8 @@ def coord_terms(
     if len(bins_N) != len(coord_logits_NK):
         raise ValueError(f"there are {len(coord_logits_NK)} rows of logits and {len(bins_N)} bins")
     targets = SoftTargets(
-        sigma=sigma,
-        truncate=truncate,
+        target_sigma=target_sigma,
+        target_truncate=target_truncate,
         dtype=precise(coord_logits_NK.dtype),
         device=coord_logits_NK.device,
         bins=coord_logits_NK.shape[1],

@@ -24,11 +24,11 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from coordspec.config.custom import CoordSoftCeW1
 from coordspec.losses.coord import CoordTerms, gradient, precise, score
 from coordspec.losses.head import MIB, Head, rescale_
 from coordspec.losses.rows import CeRows, CoordRows
 from coordspec.losses.soft_target import SoftTargets
-from coordspec.losses.spec import CoordSpec
 
 BLOCK_BYTES: Final = {"cpu": 2 * MIB}
 BLOCK_BYTES_ELSEWHERE: Final = 256 * MIB
@@ -70,7 +70,7 @@ class _Plan(NamedTuple):
     coord: CoordRows
     slots_S: Tensor
     ids_K: Tensor
-    spec: CoordSpec | None
+    spec: CoordSoftCeW1 | None
     full: bool
     """Coordinates see the whole vocabulary: the gate has a weight, or is to be measured."""
     dtype: torch.dtype
@@ -85,7 +85,7 @@ def head_loss(
     coord: CoordRows,
     slots_S: Tensor,
     ids_K: Tensor,
-    spec: CoordSpec | None,
+    spec: CoordSoftCeW1 | None,
     coord_rows_KD: Tensor | None = None,
     measure_gate: bool = False,
 ) -> HeadLoss:
@@ -213,12 +213,17 @@ class _Pass:
         out_5M = self._empty(5, len(coord.rows_M))
         if spec is None:
             return out_5M
-        targets = SoftTargets(sigma=spec.sigma, truncate=spec.truncate, dtype=self._precise, device=coord.bins_M.device)
+        targets = SoftTargets(
+            target_sigma=spec.target_sigma,
+            target_truncate=spec.target_truncate,
+            dtype=self._precise,
+            device=coord.bins_M.device,
+        )
         for chunk in self._head.chunks(len(coord.rows_M)):
             out_5M[:, chunk] = self._coord_chunk(coord.rows_M[chunk], coord.bins_M[chunk], spec, targets)
         return out_5M
 
-    def _coord_chunk(self, rows_N: Tensor, bins_N: Tensor, spec: CoordSpec, targets: SoftTargets) -> Tensor:
+    def _coord_chunk(self, rows_N: Tensor, bins_N: Tensor, spec: CoordSoftCeW1, targets: SoftTargets) -> Tensor:
         head, ids_K = self._head, self._plan.ids_K
         hidden_ND = self._hidden(rows_N)
         logits_NV = head.logits(hidden_ND) if self._plan.full else None
@@ -241,7 +246,7 @@ class _Pass:
                 self._add(rows_N, head.coord_backward(dz_NK, hidden_ND, hidden_grad=self._wants_hidden))
         return torch.stack([*scores.terms, error_N, gate_N])
 
-    def _gate_(self, logits_NV: Tensor, coord_lse_N: Tensor, coef: Tensor, spec: CoordSpec) -> Tensor:
+    def _gate_(self, logits_NV: Tensor, coord_lse_N: Tensor, coef: Tensor, spec: CoordSoftCeW1) -> Tensor:
         """``gate_N``; the logits become the gate's gradient, but for the coord columns, which become 0."""
         gate_N = torch.empty_like(coord_lse_N)
         coef = coef * spec.gate_weight / spec.temperature

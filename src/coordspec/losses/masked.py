@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from coordspec.config.custom import CoordSoftCeW1
 from coordspec.coords import BINS, CoordVocab
 from coordspec.losses.fused import CoordScores, head_loss
 from coordspec.losses.rows import CeRows, CoordRows, check_targets, ids_of, rows_of_positions
 from coordspec.losses.soft_target import check_bins
-from coordspec.losses.spec import CoordSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class CoordSlots:
 
     positions_M: Tensor
     bins_M: Tensor
-    spec: CoordSpec
+    spec: CoordSoftCeW1
     denominator: Tensor | float
 
 

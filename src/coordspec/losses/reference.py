@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (its usual name)
 
+from coordspec.config.custom import CoordSoftCeW1
 from coordspec.coords import MAX_BIN, CoordVocab
 from coordspec.losses.coord import precise
 from coordspec.losses.rows import ids_of, supervised_rows
-from coordspec.losses.spec import CoordSpec
 from coordspec.losses.stage1 import Stage1Loss
 
 
@@ -20,7 +20,7 @@ def stage1_loss_from_logits(
     logits_TV: Tensor,
     labels_T: Tensor,
     coord_vocab: CoordVocab,
-    spec: CoordSpec,
+    spec: CoordSoftCeW1,
     *,
     base_denominator: Tensor | float | None = None,
     coord_denominator: Tensor | float | None = None,
@@ -44,9 +44,9 @@ def stage1_loss_from_logits(
     log_p_MK = F.log_softmax(scaled_MK, dim=1)
     p_MK = log_p_MK.exp()
     distance_MK = (torch.arange(MAX_BIN + 1, device=logits_TV.device) - rows.bins_M[:, None]).abs().to(p_MK.dtype)
-    q_MK = torch.exp(-(distance_MK**2) / (2 * spec.sigma**2))
-    if spec.truncate is not None:
-        q_MK = torch.where(distance_MK <= spec.truncate, q_MK, 0.0)
+    q_MK = torch.exp(-(distance_MK**2) / (2 * spec.target_sigma**2))
+    if spec.target_truncate is not None:
+        q_MK = torch.where(distance_MK <= spec.target_truncate, q_MK, 0.0)
     q_MK = q_MK / q_MK.sum(1, keepdim=True)
     soft_ce_M = -(q_MK * log_p_MK).sum(1)
     w1_M = (p_MK.cumsum(1) - q_MK.cumsum(1)).abs().sum(1) / MAX_BIN

@@ -5,11 +5,12 @@ N coordinates · K bins.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from coordspec.coords import BINS
-from coordspec.losses.spec import check_above_zero, check_at_least_zero
 
 
 class SoftTargets:
@@ -19,18 +20,24 @@ class SoftTargets:
     is made in float64 and kept in ``dtype``.
 
     Raises:
-        ValueError: sigma is not above 0, truncate is negative, or one of them is not finite.
+        ValueError: target_sigma is not above 0, target_truncate is negative, or one of them is not finite.
     """
 
     def __init__(
-        self, *, sigma: float, truncate: float | None, dtype: torch.dtype, device: torch.device, bins: int = BINS
+        self,
+        *,
+        target_sigma: float,
+        target_truncate: float | None,
+        dtype: torch.dtype,
+        device: torch.device,
+        bins: int = BINS,
     ) -> None:
-        check_above_zero("sigma", sigma)
+        check_above_zero("target_sigma", target_sigma)
         distances = torch.arange(-(bins - 1), bins, dtype=torch.float64)
-        kernel = torch.exp(-0.5 * (distances / sigma).square())
-        if truncate is not None:
-            check_at_least_zero("truncate", truncate)
-            kernel[distances.abs() > truncate] = 0.0
+        kernel = torch.exp(-0.5 * (distances / target_sigma).square())
+        if target_truncate is not None:
+            check_at_least_zero("target_truncate", target_truncate)
+            kernel[distances.abs() > target_truncate] = 0.0
         sums = torch.cat([kernel.new_zeros(1), kernel.cumsum(0)])
         sums_K = sums[bins:] - sums[:bins]
         self._last = bins - 1
@@ -49,15 +56,17 @@ class SoftTargets:
 
 
 def soft_target(
-    bins_N: Tensor, *, sigma: float, truncate: float | None = None, dtype: torch.dtype = torch.float64
+    bins_N: Tensor, *, target_sigma: float, target_truncate: float | None = None, dtype: torch.dtype = torch.float64
 ) -> Tensor:
-    """``q_NK``: a Gaussian around each bin, cut beyond ``truncate`` bins, renormalised over the bins 0..999.
+    """``q_NK``: a Gaussian around each bin, cut beyond ``target_truncate`` bins, renormalised over the bins 0..999.
 
     Raises:
-        ValueError: a bin is none, sigma is not above 0, truncate is negative, or one of them is not finite.
+        ValueError: a bin is none, target_sigma is not above 0, target_truncate negative, or one of them not finite.
     """
     check_bins(bins_N, BINS)
-    return SoftTargets(sigma=sigma, truncate=truncate, dtype=dtype, device=bins_N.device).of(bins_N)
+    return SoftTargets(
+        target_sigma=target_sigma, target_truncate=target_truncate, dtype=dtype, device=bins_N.device
+    ).of(bins_N)
 
 
 def check_bins(bins_N: Tensor, bins: int) -> None:
@@ -70,3 +79,21 @@ def check_bins(bins_N: Tensor, bins: int) -> None:
     wrong = bins_N[(bins_N < 0) | (bins_N >= bins)]
     if len(wrong):
         raise ValueError(f"{int(wrong[0])} is no bin; bins are 0 to {bins - 1}")
+
+
+def check_at_least_zero(name: str, value: float) -> None:
+    """
+    Raises:
+        ValueError: ``value`` is negative or not finite.
+    """
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{name} is {value}; it must be a finite number of at least 0")
+
+
+def check_above_zero(name: str, value: float) -> None:
+    """
+    Raises:
+        ValueError: ``value`` is not above 0 or not finite.
+    """
+    if not 0 < value < math.inf:
+        raise ValueError(f"{name} is {value}; it must be a finite number above 0")

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from coordspec.config.custom import CoordSoftCeW1
 from coordspec.coords import CoordVocab
 from coordspec.losses.fused import head_loss
 from coordspec.losses.rows import CeRows, CoordRows, ids_of, supervised_rows
-from coordspec.losses.spec import CoordSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def stage1_loss(
     head_VD: Tensor,
     labels_T: Tensor,
     coord_vocab: CoordVocab | None,
-    spec: CoordSpec | None,
+    spec: CoordSoftCeW1 | None,
     *,
     base_denominator: Tensor | float | None = None,
     coord_denominator: Tensor | float | None = None,

@@ -1,4 +1,7 @@
-"""The one place that runs a model for a loss: hidden states of a batch, and the head that reads them."""
+"""The one place that runs a model for a loss: hidden states of a batch, and the head that reads them.
+
+B rows of T tokens · D hidden size · V vocabulary · K coord tokens.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +33,18 @@ class HeadWeights(NamedTuple):
 def hidden_states(model: VisionLanguageModel, batch: ModelInputs) -> torch.Tensor:
     """Hidden states that go into the head, shape ``(B * T, D)``, row behind row. One forward of the model."""
     hidden_BTD: torch.Tensor = model.model(**batch.model_inputs(varlen=uses_varlen(model))).last_hidden_state
+    return hidden_BTD.flatten(0, 1)
+
+
+def hidden_states_of_embeds(
+    model: VisionLanguageModel, batch: ModelInputs, embeds_BTD: torch.Tensor, features: Any
+) -> torch.Tensor:
+    """``hidden_TD`` of a batch whose token embeddings and visual features are given, as ``get_image_features`` does."""
+    inputs = batch.model_inputs(varlen=uses_varlen(model))
+    del inputs["input_ids"], inputs["pixel_values"]
+    hidden_BTD: torch.Tensor = model.model(
+        inputs_embeds=embeds_BTD, mm_encoder_outputs={"image": features}, **inputs
+    ).last_hidden_state
     return hidden_BTD.flatten(0, 1)
 
 

@@ -69,6 +69,11 @@ class Rollout:
         return [entry for entry in self.entries if entry.reason is None]
 
     @property
+    def objects(self) -> list[DetObject]:
+        """What the valid entries predict, in the same order."""
+        return [entry.item for entry in self.entries if entry.item is not None]
+
+    @property
     def dropped(self) -> tuple[tuple[str, DropReason], ...]:
         """Key and reason of every dropped entry, in the order in which they stand."""
         return tuple((entry.key, entry.reason) for entry in self.entries if entry.reason is not None)

@@ -57,7 +57,7 @@ def build_target(
     table = token_table(tokenizer)
     objects = ground_truth_objects(gt, table)
     rollout = parse_rollout(rollout_ids, table)
-    match = match_objects([entry.item for entry in rollout.predictions if entry.item is not None], objects, iou_gate)
+    match = match_objects(rollout.objects, objects, iou_gate)
     if rows.target is TargetText.GROUND_TRUTH:
         return written_target(objects, rows, _report(rollout, match, start_id=1), table)
     return _completed(rollout, objects, match, rows, table)

@@ -102,12 +102,12 @@ class Detection:
             mine = range(rank(), len(self._samples), world())
             for start in range(0, len(mine), self._chunk):
                 opened = [self._samples.opened(number) for number in mine[start : start + self._chunk]]
-                requests = [Request(self._samples.encoder.prompter.encode(images), ()) for _, images in opened]
+                requests = [Request(self._samples.encoder.prompt(record, images), ()) for record, images in opened]
                 answers = self._generator.answers(requests)
                 records += [record for record, _ in opened]
                 rollouts += [parse_rollout(answer.ids, self._table) for answer in answers]
                 tokens += sum(len(answer.ids) for answer in answers)
-            predicted = [_objects(rollout) for rollout in rollouts]
+            predicted = [rollout.objects for rollout in rollouts]
             table = score_free(records, predicted, self._thresholds)
             agreed = [self._agreement(*pair) for pair in zip(records, predicted, strict=True)]
         outputs = (
@@ -136,10 +136,6 @@ class Detection:
 
     def _agreement(self, record: Record, predicted: Sequence[DetObject]) -> Agreement:
         return agreement(record, predicted, match_objects(predicted, record.objects, self._gate).pairs)
-
-
-def _objects(rollout: Rollout) -> list[DetObject]:
-    return [entry.item for entry in rollout.predictions if entry.item is not None]
 
 
 def _scores(table: F1Table) -> dict[str, float]:

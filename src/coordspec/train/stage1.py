@@ -8,12 +8,10 @@ from typing import Any, Final
 
 import torch
 
-from coordspec.config.custom import CoordSoftCeW1
 from coordspec.config.model import Config
 from coordspec.coords import CoordVocab
 from coordspec.errors import CoordspecError
 from coordspec.losses.rows import IGNORE_INDEX
-from coordspec.losses.spec import CoordSpec
 from coordspec.losses.stage1 import Stage1Loss, stage1_loss
 from coordspec.model.checkpoint import VisionLanguageModel
 from coordspec.model.forward import head_weights, hidden_states
@@ -34,7 +32,7 @@ class Stage1:
     def __init__(self, config: Config, model: VisionLanguageModel, vocab: CoordVocab, guard: BatchGuard) -> None:
         enabled = config.custom.coord_tokens.enabled
         self._vocab = vocab if enabled else None
-        self._spec = coord_spec(config.custom.coord_soft_ce_w1) if enabled else None
+        self._spec = config.custom.coord_soft_ce_w1 if enabled else None
         self._coord_ids = torch.tensor(vocab.ids if enabled else (), dtype=torch.int64)
         self._trained_head = config.model.head
         self._model = model
@@ -114,19 +112,6 @@ class Stage1:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """There is nothing to go on from."""
-
-
-def coord_spec(section: CoordSoftCeW1) -> CoordSpec:
-    """The section ``custom.coord_soft_ce_w1`` as the losses take it."""
-    return CoordSpec(
-        soft_ce_weight=section.soft_ce_weight,
-        w1_weight=section.w1_weight,
-        ce_weight=section.ce_weight,
-        gate_weight=section.gate_weight,
-        temperature=section.temperature,
-        sigma=section.target_sigma,
-        truncate=section.target_truncate,
-    )
 
 
 _COORD_PARTS: Final = (

@@ -21,11 +21,10 @@ from coordspec.train.data import RunData
 from coordspec.train.network import Network, batch_guard
 from coordspec.train.objective import Objective
 from coordspec.train.stage1 import Stage1
-from coordspec.train.stage2.dump import TargetDump
 from coordspec.train.stage2.objective import Stage2
-from coordspec.train.stage2.rollouts import Built, TargetMaker
+from coordspec.train.stage2.rollouts import Built, TargetDump
 from coordspec.train.stage2.settings import stage2_settings
-from coordspec.train.stage2.steps import Steps
+from coordspec.train.stage2.step import Stage2Model
 
 _Act: TypeAlias = Callable[[], None]
 
@@ -59,21 +58,14 @@ def make_variant(
             )
         return Variant(stage1(config, network, processor), Batches(data.train, data.pad_id), _pass, _pass)
     encoder = data.train.encoder
-    settings = stage2_settings(config)
     generator = _generator(config, network, data)
-    maker = TargetMaker(
-        generator=generator,
-        table=encoder.table,
-        policy=settings.policy,
-        iou_gate=settings.iou_gate,
-        seed=config.training.seed,
-    )
     objective = Stage2(
-        Steps(network.plain, processor.coords, settings),
+        Stage2Model(network.plain, processor.coords, stage2_settings(config)),
         encoder,
         batch_guard(network.plain, processor),
-        maker,
+        generator,
         _nothing if dump_targets is None else TargetDump(dump_targets, encoder.table, resume=resume).write,
+        seed=config.training.seed,
         pad_id=data.pad_id,
     )
     batches = TaskBatches(data.train, keep_images=config.rollout_matching.backend == "vllm")

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from coordspec.errors import CoordspecError
+from coordspec.generate import Generator
 from coordspec.samples.batch_guard import BatchGuard
 from coordspec.samples.collate import collate
 from coordspec.samples.encode import Encoder
@@ -19,12 +20,29 @@ from coordspec.samples.pack import pack
 from coordspec.samples.tasks import Task
 from coordspec.train.objective import Prepared, StepLoss
 from coordspec.train.stage1 import SAMPLES, TOKENS
-from coordspec.train.stage2.boxes import BoxSlots, box_slots
-from coordspec.train.stage2.breaker import Breaker, RunawayError
-from coordspec.train.stage2.rollouts import Built, TargetMaker
-from coordspec.train.stage2.schedule import Channel, channel_of
-from coordspec.train.stage2.steps import Counts, Steps, Terms, coord_places, weigh_descs
-from coordspec.train.stage2.tally import TALLIES, ratios
+from coordspec.train.stage2.rollouts import (
+    TALLIES,
+    Breaker,
+    Built,
+    RunawayError,
+    channel_a_target,
+    ratios,
+    rollout_target,
+    write_rollouts,
+)
+from coordspec.train.stage2.step import (
+    BoxSlots,
+    Channel,
+    Stage2Model,
+    StepCounts,
+    Terms,
+    box_slots,
+    channel_a_loss,
+    channel_b_loss,
+    channel_of,
+    coord_places,
+    weigh_descs,
+)
 
 WEIGHTS, COORD, MATCHED, FN = "count/ce_weight", "count/coord", "count/matched", "count/fn"
 STEPS_B, B_RATIO, FALLEN_BACK = "steps/channel_b", "schedule/b_ratio", "schedule/fallen_back"
@@ -51,22 +69,24 @@ class Stage2:
 
     def __init__(
         self,
-        steps: Steps,
+        model: Stage2Model,
         encoder: Encoder,
         guard: BatchGuard,
-        maker: TargetMaker,
+        generator: Generator,
         dump: Callable[[Sequence[Built], int], None],
         *,
+        seed: int,
         pad_id: int,
     ) -> None:
-        """``dump`` gets all targets of an optimizer step and its number, from 0."""
-        self._steps = steps
-        self._settings = settings = steps.settings
+        """``dump`` gets all targets of an optimizer step and its number, from 0; rollouts are drawn by ``seed``."""
+        self._model = model
+        self._section = model.settings.stage2_ab
         self._encoder = encoder
         self._guard = guard
-        self._maker = maker
+        self._generator = generator
         self._dump = dump
-        self._breaker = Breaker(settings.runaway)
+        self._breaker = Breaker(model.settings.runaway)
+        self._seed = seed
         self._pad_id = pad_id
         self._fallen_back = False
         self.times: defaultdict[str, float] = defaultdict(float)
@@ -77,7 +97,7 @@ class Stage2:
         """Tell what writes the rollouts that the weights have changed."""
         if self.channel(step) is Channel.B:
             began = time.perf_counter()
-            self._maker.generator.refresh(step)
+            self._generator.refresh(step)
             self.times[GENERATE_S] += time.perf_counter() - began
 
     def prepare(self, loaded: Sequence[list[Task] | CoordspecError], step: int) -> list[Prepared]:
@@ -89,7 +109,7 @@ class Stage2:
         batches = [_tasks(tasks) for tasks in loaded]
         channel = self.channel(step)
         if channel is Channel.A:
-            built = [[self._maker.of_ground_truth(task) for task in tasks] for tasks in batches]
+            built = [[channel_a_target(task, self._encoder.table) for task in tasks] for tasks in batches]
         else:
             built = self._from_rollouts(batches, step)
         self._dump([one for batch in built for one in batch], step)
@@ -97,13 +117,15 @@ class Stage2:
 
     def channel(self, step: int) -> Channel:
         """The channel of an optimizer step."""
-        return Channel.A if self._fallen_back else channel_of(step, self._settings.b_ratio)
+        return Channel.A if self._fallen_back else channel_of(step, self._section.schedule.b_ratio)
 
     def _from_rollouts(self, batches: Sequence[Sequence[Task]], step: int) -> list[list[Built]]:
         began = time.perf_counter()
-        rollouts = iter(self._maker.write([task for tasks in batches for task in tasks], step))
+        table, channel_b = self._encoder.table, self._section.channel_b
+        every = [task for tasks in batches for task in tasks]
+        rollouts = iter(write_rollouts(self._generator, every, self._seed, step))
         written = time.perf_counter()
-        built = [[self._maker.of_rollout(task, next(rollouts)) for task in tasks] for tasks in batches]
+        built = [[rollout_target(task, next(rollouts), table, channel_b) for task in tasks] for tasks in batches]
         self.times[GENERATE_S] += written - began
         self.times[BUILD_S] += time.perf_counter() - written
         return built
@@ -116,7 +138,7 @@ class Stage2:
         boxes = box_slots(batch, [built[number].target for row in rows for number in row])
         matched = int(boxes.matched_N.sum())
         counts = {
-            WEIGHTS: float(weigh_descs(batch, self._settings.desc_ce_weight).double().sum()),
+            WEIGHTS: float(weigh_descs(batch, self._section.desc_ce_weight).double().sum()),
             COORD: int(coord_places(batch).sum()),
             MATCHED: matched,
             FN: len(boxes.matched_N) - matched,
@@ -129,19 +151,20 @@ class Stage2:
 
     def _rows(self, lengths: Sequence[int]) -> list[list[int]]:
         """Which samples of a batch share a row. Injections that make one longer than a pack lengthen all."""
-        if self._settings.pack_length is None:
+        pack_length = self._model.settings.pack_length
+        if pack_length is None:
             return [[number] for number in range(len(lengths))]
         order = np.arange(len(lengths), dtype=np.int64)
-        return pack(order, np.array(lengths, dtype=np.int32), max(self._settings.pack_length, *lengths))
+        return pack(order, np.array(lengths, dtype=np.int32), max(pack_length, *lengths))
 
     # ---------------------------------------------------------------- loss
 
     def loss(self, prepared: Stage2Prepared, counts_C: torch.Tensor) -> StepLoss:
         """The loss of one batch: its sums over the counts of the whole step."""
-        known = counts_C[: len(Counts._fields)]
-        counts = Counts(*torch.where(known == 0, torch.ones_like(known), known))  # a sum over nothing is 0
-        run = self._steps.channel_a if prepared.channel is Channel.A else self._steps.channel_b
-        terms = run(prepared.batch, prepared.boxes, counts)
+        known = counts_C[: len(StepCounts._fields)]
+        counts = StepCounts(*torch.where(known == 0, torch.ones_like(known), known))  # a sum over nothing is 0
+        loss_of = channel_a_loss if prepared.channel is Channel.A else channel_b_loss
+        terms = loss_of(self._model, prepared.batch, prepared.boxes, counts)
         return StepLoss(terms.loss, {"loss": terms.loss.detach(), **self._parts(terms, prepared.channel)})
 
     def _parts(self, terms: Terms, channel: Channel) -> dict[str, torch.Tensor]:
@@ -164,7 +187,7 @@ class Stage2:
             return {STEPS_B: 0, FALLEN_BACK: int(self._fallen_back)}
         problem = self._breaker.watch(counts)
         if problem is not None:
-            if not self._settings.falls_back:
+            if self._section.channel_b.on_runaway == "stop":
                 raise RunawayError(
                     f"step {step + 1}: {problem}; look at rollouts with --dump-targets, then train with a lower "
                     "b_ratio or from a better checkpoint, or write on_runaway: channel_a"

@@ -1,22 +1,28 @@
-"""From tasks to targets: the model writes, its answers are read, matched, completed and checked."""
+"""From tasks to targets: the model writes, its answers are read, matched, completed, checked and counted."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
 
+from coordspec.config.stage2 import ChannelB, Runaway
+from coordspec.errors import CoordspecError, InputError
 from coordspec.generate import Generator, Request
 from coordspec.guard.check import require_sound
+from coordspec.ranks import rank, world
+from coordspec.record import DetObject, Record
 from coordspec.rollout.parse import parse_rollout
+from coordspec.rollout.reasons import DropReason
 from coordspec.rollout.tokens import TokenTable
 from coordspec.samples.tasks import Task
 from coordspec.target import Target, build_target, ground_truth_target
+from coordspec.target.dump import target_to_json
 from coordspec.target.objects import ground_truth_objects
-from coordspec.train.stage2.tally import tally
+from coordspec.train.agreement import agreement
 
-CHANNEL_A = "channel_a"
+CHANNEL_A: Final = "channel_a"
 """The row set of ``contracts/masks.yaml`` for the ground truth in Channel-A."""
 
 
@@ -29,41 +35,183 @@ class Built(NamedTuple):
     tallies: Counter[str]
 
 
-@dataclass(frozen=True, slots=True)
-class TargetMaker:
-    """Makes checked targets: of rollouts under one policy, or of the ground truth alone."""
+# ---------------------------------------------------------------- targets
 
-    generator: Generator
-    table: TokenTable
-    policy: str
-    iou_gate: float
-    seed: int
 
-    def write(self, tasks: Sequence[Task], step: int) -> list[tuple[int, ...]]:
-        """The ids of a rollout for each task. Draws depend on seed, step and sample alone, whatever the batch is."""
-        requests = [Request(task.prompt, (self.seed, step, task.number), task.images) for task in tasks]
-        return [answer.ids for answer in self.generator.answers(requests)]
+def write_rollouts(generator: Generator, tasks: Sequence[Task], seed: int, step: int) -> list[tuple[int, ...]]:
+    """The ids of a rollout for each task. Draws depend on seed, step and sample alone, whatever the batch is."""
+    requests = [Request(task.prompt, (seed, step, task.number), task.images) for task in tasks]
+    return [answer.ids for answer in generator.answers(requests)]
 
-    def of_rollout(self, task: Task, ids: tuple[int, ...]) -> Built:
-        """The target that is built from a rollout.
+
+def rollout_target(task: Task, ids: tuple[int, ...], table: TokenTable, channel_b: ChannelB) -> Built:
+    """The target that is built from a rollout, and held to the guard before anything learns from it.
+
+    Raises:
+        ContractError: it breaks an invariant of the guard; the sample is named.
+    """
+    record = task.record
+    objects = ground_truth_objects(record, table)
+    target = build_target(ids, objects, table, policy=channel_b.policy, iou_gate=channel_b.iou_gate)
+    require_sound(target, objects, table, ids, place=record.place)
+    return Built(task, target, ids, tally(target, record, parse_rollout(ids, table).objects, len(ids)))
+
+
+def channel_a_target(task: Task, table: TokenTable) -> Built:
+    """The target of Channel-A.
+
+    Raises:
+        ContractError: as ``rollout_target``.
+    """
+    target = ground_truth_target(task.record, table, rows=CHANNEL_A)
+    require_sound(target, task.record, table, place=task.record.place)
+    return Built(task, target, None, Counter())
+
+
+class TargetDump:
+    """Targets as they were trained on, in files that ``coordspec mask`` and ``coordspec guard`` read.
+
+    One file for each optimizer step and rank; a step that a resumed run does again replaces its file.
+    """
+
+    def __init__(self, folder: Path, table: TokenTable, *, resume: bool) -> None:
+        """
+        Raises:
+            InputError: the folder is a file, or holds something and nothing is resumed.
+        """
+        if folder.exists() and not folder.is_dir():
+            raise InputError(str(folder), "is a file; name a folder for the dumped targets")
+        if not resume and folder.exists() and any(folder.iterdir()):
+            raise InputError(str(folder), "is not empty; name another folder for the dumped targets")
+        self._folder = folder
+        self._table = table
+
+    def write(self, built: Sequence[Built], step: int) -> None:
+        """The targets of this rank in a step; steps count from 0, and the names of files from 1, as logs do.
 
         Raises:
-            ContractError: it breaks an invariant of the guard; the sample is named.
+            InputError: the file cannot be written.
         """
-        record = task.record
-        objects = ground_truth_objects(record, self.table)
-        target = build_target(ids, objects, self.table, policy=self.policy, iou_gate=self.iou_gate)
-        require_sound(target, objects, self.table, ids, place=record.place)
-        entries = parse_rollout(ids, self.table).predictions
-        predicted = [entry.item for entry in entries if entry.item is not None]
-        return Built(task, target, ids, tally(target, record, predicted, len(ids)))
+        ranks = f".rank{rank()}" if world() > 1 else ""
+        lines = [
+            target_to_json(str(one.task.record.place), one.target, one.task.record, self._table, one.rollout_ids)
+            for one in built
+        ]
+        path = self._folder / f"step-{step + 1:06}{ranks}.jsonl"
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        except OSError as error:
+            raise InputError(str(path), error.strerror or str(error)) from error
 
-    def of_ground_truth(self, task: Task) -> Built:
-        """The target of Channel-A.
 
-        Raises:
-            ContractError: as ``of_rollout``.
-        """
-        target = ground_truth_target(task.record, self.table, rows=CHANNEL_A)
-        require_sound(target, task.record, self.table, place=task.record.place)
-        return Built(task, target, None, Counter())
+# ---------------------------------------------------------------- what rollouts were like, in sums
+
+
+COUNT, TOKENS, WHOLE = "rollout/count", "rollout/tokens", "rollout/whole"
+TRUNCATED, FALLBACK = "rollout/truncated", "rollout/fallback"
+PREDICTIONS, GROUND_TRUTH = "rollout/predictions", "rollout/ground_truth"
+MATCHED, MATCHED_IOU = "rollout/matched", "rollout/matched_iou"
+FP, INJECTED, DUPLICATES = "rollout/fp", "rollout/fn_injected", "rollout/duplicates"
+DROPS: Final = {reason: f"rollout/dropped/{reason}" for reason in DropReason}
+TALLIES: Final = (
+    *(COUNT, TOKENS, WHOLE, TRUNCATED, FALLBACK, PREDICTIONS, GROUND_TRUTH),
+    *(MATCHED, MATCHED_IOU, FP, INJECTED, DUPLICATES),
+    *DROPS.values(),
+)
+"""Names of sums; ``ratios`` makes metrics of them."""
+
+
+def tally(target: Target, record: Record, predicted: Sequence[DetObject], tokens: int) -> Counter[str]:
+    """The sums of one rollout of so many tokens; ``predicted`` are its valid entries."""
+    report = target.report
+    agreed = agreement(record, predicted, report.matches)
+    return Counter(
+        {
+            COUNT: 1,
+            TOKENS: tokens,
+            WHOLE: int(not (report.truncated or report.fallback or report.dropped)),
+            TRUNCATED: int(report.truncated),
+            FALLBACK: int(report.fallback is not None),
+            PREDICTIONS: len(predicted),
+            GROUND_TRUTH: len(record.objects),
+            MATCHED: agreed.matched,
+            MATCHED_IOU: agreed.iou,
+            FP: len(report.fp),
+            INJECTED: len(report.fn),
+            DUPLICATES: agreed.duplicates,
+            **Counter(DROPS[reason] for _, reason in report.dropped),
+        }
+    )
+
+
+def ratios(sums: Mapping[str, float]) -> dict[str, float]:
+    """Metrics of rollouts from summed tallies; a ratio to nothing is left out."""
+    found = {
+        "rollout/parse_rate": _ratio(sums[COUNT] - sums[FALLBACK], sums[COUNT]),
+        "rollout/whole_rate": _ratio(sums[WHOLE], sums[COUNT]),
+        "rollout/truncation_rate": _ratio(sums[TRUNCATED], sums[COUNT]),
+        "rollout/mean_tokens": _ratio(sums[TOKENS], sums[COUNT]),
+        "rollout/predictions_per_gt": _ratio(sums[PREDICTIONS], sums[GROUND_TRUTH]),
+        "rollout/precision": _ratio(sums[MATCHED], sums[PREDICTIONS]),
+        "rollout/recall": _ratio(sums[MATCHED], sums[GROUND_TRUTH]),
+        "rollout/f1": _ratio(2 * sums[MATCHED], sums[PREDICTIONS] + sums[GROUND_TRUTH]),
+        "rollout/mean_matched_iou": _ratio(sums[MATCHED_IOU], sums[MATCHED]),
+        "rollout/duplicate_rate": _ratio(sums[DUPLICATES], sums[PREDICTIONS]),
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _ratio(part: float, whole: float) -> float | None:
+    return part / whole if whole else None
+
+
+# ---------------------------------------------------------------- rollouts that run away
+
+
+class RunawayError(CoordspecError):
+    """Rollouts of the last steps hold too many predictions, or too many of them are truncated."""
+
+
+_WATCHED = (PREDICTIONS, GROUND_TRUTH, TRUNCATED, COUNT)
+
+
+class Breaker:
+    """Stops a run whose rollouts run away: they grow, repeat themselves, and each step teaches the next to do so.
+
+    It watches the last rollout steps. Its numbers are those of all ranks, so every rank decides alike.
+    """
+
+    def __init__(self, limits: Runaway) -> None:
+        self._limits = limits
+        self._steps: deque[tuple[float, ...]] = deque(maxlen=limits.window_steps)
+
+    def watch(self, sums: Mapping[str, float]) -> str | None:
+        """Take notice of a step's tallies; what has run away, in words, or None."""
+        self._steps.append(tuple(sums[name] for name in _WATCHED))
+        limits = self._limits
+        if len(self._steps) < limits.window_steps:
+            return None
+        predictions, truth, truncated, rollouts = (sum(column) for column in zip(*self._steps, strict=True))
+        over = f"over the last {limits.window_steps} rollout steps"
+        most = limits.max_predictions_per_gt
+        if most is not None and predictions > most * max(1.0, truth):
+            return (
+                f"rollouts hold {predictions / max(1.0, truth):.2f} predictions for each ground-truth object {over}, "
+                f"more than rollout_matching.runaway.max_predictions_per_gt: {most:g}"
+            )
+        if limits.max_truncation_rate is not None and truncated > limits.max_truncation_rate * rollouts:
+            return (
+                f"{truncated / rollouts:.0%} of the rollouts are truncated {over}, "
+                f"more than rollout_matching.runaway.max_truncation_rate: {limits.max_truncation_rate:g}"
+            )
+        return None
+
+    def state(self) -> list[list[float]]:
+        """What a checkpoint keeps, for a run that is resumed."""
+        return [list(step) for step in self._steps]
+
+    def restore(self, state: Sequence[Sequence[float]]) -> None:
+        """Go on from ``state``."""
+        self._steps.clear()
+        self._steps.extend(tuple(step) for step in state)
