@@ -25,7 +25,7 @@ from coordspec.match import match_objects
 from coordspec.predictions.files import read_predictions
 from coordspec.predictions.record import PredictedObject
 from coordspec.record import DetObject
-from coordspec.train.agreement import agreement
+from coordspec.train.evaluation import agreement
 
 CONFIGS = Path(__file__).parents[1] / "configs/demo"
 LIMIT = rule("too-long").params["max_line_bytes"]

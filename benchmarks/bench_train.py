@@ -35,7 +35,7 @@ from coordspec.config.check import check_config
 from coordspec.config.show import show_yaml
 from coordspec.model.tiny import write_tiny_model
 from coordspec.run_files import read_metrics
-from coordspec.samples.batch_guard import BatchGuard
+from coordspec.samples.batch import BatchGuard
 from coordspec.shapes.dataset import DatasetSpec, write_dataset
 from coordspec.shapes.scene import SceneSpec
 from coordspec.train import stage1

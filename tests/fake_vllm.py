@@ -19,7 +19,7 @@ from answer_samples import table
 from coordspec.config.inputs import Template
 from coordspec.config.stage2 import Decoding, Termination
 from coordspec.generate import Answer, ModelGenerator, Request
-from coordspec.generate.vllm.scored import logprobs_of
+from coordspec.generate.vllm.generator import logprobs_of
 from coordspec.model.checkpoint import Processor, load_model, load_processor
 from coordspec.model.lora import load_adapter
 from coordspec.samples.prompt import Prompter

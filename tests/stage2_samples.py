@@ -27,8 +27,8 @@ from coordspec.generate import Answer, Ended, Request
 from coordspec.losses.box import box_terms
 from coordspec.model.checkpoint import save_checkpoint
 from coordspec.record import DetObject, Record, render_payload
+from coordspec.samples.dataset import Task
 from coordspec.samples.encode import Encoder
-from coordspec.samples.tasks import Task
 from coordspec.target import Target
 from coordspec.tokenizer import END_OF_TURN
 from coordspec.train.network import batch_guard

@@ -21,13 +21,18 @@ from coordspec.config.custom import CoordSoftCeW1
 from coordspec.coords import BINS, TOKENS
 from coordspec.errors import InputError, Place
 from coordspec.generate import Answer, Ended
-from coordspec.infer.answers import LIMITS, InferOptions, Source
-from coordspec.infer.checklist import Report, run_checklist, trained_with
-from coordspec.infer.checkpoint import Checkpoint, Opening, open_checkpoint
-from coordspec.infer.checks import ForcedChecks, OutputChecks, is_payload
-from coordspec.infer.distributions import BestTemperature, Smoother, covered, modes
-from coordspec.infer.forced import BASE, MASS, Forced, forced
-from coordspec.infer.limits import Limits
+from coordspec.infer.answers import LIMITS, records_of
+from coordspec.infer.checklist import (
+    ChecklistReport,
+    ForcedChecks,
+    OutputChecks,
+    is_payload,
+    run_checklist,
+    trained_with,
+)
+from coordspec.infer.checkpoint import Checkpoint, open_checkpoint
+from coordspec.infer.forced import BASE, MASS, BestTemperature, Forced, Smoother, covered, forced, modes
+from coordspec.infer.options import InferOptions, Limits, Opening, RecordSource
 from coordspec.losses.soft_target import soft_target
 from coordspec.model.checkpoint import head_weight
 from coordspec.model.tiny import write_tiny_model
@@ -57,8 +62,8 @@ def checkpoint(home: Path) -> Checkpoint:
 
 
 @pytest.fixture
-def source(home: Path) -> Source:
-    return Source(str(home / "data/val.jsonl"), 1 << 20)
+def source(home: Path) -> RecordSource:
+    return RecordSource(str(home / "data/val.jsonl"), 1 << 20)
 
 
 # ------------------------------------------------------------------------------------------------------- distributions
@@ -161,9 +166,9 @@ def test_a_best_temperature_at_the_edge(bin_: int, expected: float) -> None:
 # ----------------------------------------------------------------------------------------------------- teacher forcing
 
 
-def samples_of(checkpoint: Checkpoint, source: Source) -> Samples:
+def samples_of(checkpoint: Checkpoint, source: RecordSource) -> Samples:
     encoder = Encoder(checkpoint.processor, checkpoint.model.config, checkpoint.template)
-    return Samples(source.records(), None, LIMITS, encoder)
+    return Samples(records_of(source), None, LIMITS, encoder)
 
 
 def naive_sums(checkpoint: Checkpoint, samples: Samples, number: int) -> tuple[dict[str, float], torch.Tensor]:
@@ -205,7 +210,7 @@ def naive_sums(checkpoint: Checkpoint, samples: Samples, number: int) -> tuple[d
     return found, torch.stack(coords)
 
 
-def test_parts_of_the_loss_are_those_of_each_record(checkpoint: Checkpoint, source: Source) -> None:
+def test_parts_of_the_loss_are_those_of_each_record(checkpoint: Checkpoint, source: RecordSource) -> None:
     samples = samples_of(checkpoint, source)
     found = list(forced(checkpoint, samples, LOSS, batch_size=3))
     assert len({len(samples[i]) for i in range(RECORDS)}) > 1, "rows of a batch have different lengths"
@@ -334,27 +339,29 @@ def test_losses_are_means_over_their_targets() -> None:
 # ------------------------------------------------------------------------------------------------------- the whole list
 
 
-def report_of(checkpoint: Checkpoint, source: Source, texts: list[str], limits: Limits = ANYTHING) -> Report:
+def report_of(
+    checkpoint: Checkpoint, source: RecordSource, texts: list[str], limits: Limits = ANYTHING
+) -> ChecklistReport:
     options = InferOptions(batch_size=2)
     return run_checklist(checkpoint, source, options, limits, lambda *_: None, show=2, generator=Told(texts))
 
 
-def test_a_report(checkpoint: Checkpoint, source: Source) -> None:
+def test_a_report(checkpoint: Checkpoint, source: RecordSource) -> None:
     report = report_of(checkpoint, source, ["{}", GOOD, "x", GOOD, GOOD], replace(ANYTHING, parse_rate=0.9))
     names = ["parse_rate", "ended", "finite_losses", "unimodal", "undercoverage", "coord_mass"]
     assert [item.name for item in report.items] == names
     assert [item.name for item in report.items if not item.passed] == ["parse_rate"]
-    assert report.items[0].first == source.records().place(2)
+    assert report.items[0].first == records_of(source).place(2)
     assert not report.passed
     assert report.ended == {"end": RECORDS}
     assert [(o.text, o.predicted) for o in report.outputs] == [("{}<|im_end|>", 0), (GOOD + "<|im_end|>", 1)]
-    assert [o.annotated for o in report.outputs] == [len(source.records()[i].objects) for i in range(2)]
-    assert report.coords == 4 * sum(len(source.records()[i].objects) for i in range(RECORDS))
+    assert [o.annotated for o in report.outputs] == [len(records_of(source)[i].objects) for i in range(2)]
+    assert report.coords == 4 * sum(len(records_of(source)[i].objects) for i in range(RECORDS))
     assert [row["mass"] for row in report.calibration["coverage"]] == [0.9, 0.8, 0.5]
     assert report.losses["loss/coord_hard_ce"] == pytest.approx(math.log(BINS), rel=0.5)
 
 
-def test_data_without_objects(checkpoint: Checkpoint, source: Source, tmp_path: Path, home: Path) -> None:
+def test_data_without_objects(checkpoint: Checkpoint, source: RecordSource, tmp_path: Path, home: Path) -> None:
     shutil.copytree(home / "data", tmp_path / "data")
     value = json.loads((tmp_path / "data/val.jsonl").read_text().splitlines()[0])
     (tmp_path / "data/val.jsonl").write_text(json.dumps({**value, "objects": []}) + "\n")

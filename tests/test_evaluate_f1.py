@@ -9,10 +9,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from coordspec.boxes import IOU_THRESHOLDS
 from coordspec.errors import InputError
 from coordspec.evaluate.assign import assign
 from coordspec.evaluate.categories import Categories
-from coordspec.evaluate.f1 import IOU_THRESHOLDS, match, score_free
+from coordspec.evaluate.f1 import match, score_free
 from coordspec.evaluate.overlaps import Pairs, overlaps, repeats, same_category
 from coordspec.evaluate.scenes import MAX_SIDE, Geometry, make_scenes
 from coordspec.predictions.record import PredictedObject

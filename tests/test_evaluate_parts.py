@@ -17,12 +17,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from coordspec.boxes import IOU_THRESHOLDS
 from coordspec.errors import ContractError, InputError
 from coordspec.evaluate.bootstrap import Interval, intervals
 from coordspec.evaluate.buckets import SIZES
 from coordspec.evaluate.calibration import MASSES, reliability
 from coordspec.evaluate.categories import Categories, normalised, read_categories
-from coordspec.evaluate.f1 import IOU_THRESHOLDS, F1Table
+from coordspec.evaluate.f1 import F1Table
 from coordspec.evaluate.join import MAX_ISSUES, join, read_records
 from coordspec.evaluate.options import EvalOptions
 from coordspec.evaluate.summary import Evaluation, evaluate

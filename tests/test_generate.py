@@ -18,8 +18,8 @@ from answer_samples import Scripted, ids_of, prompts, requests, table
 from coordspec.config.stage2 import Batch, Decoding, Termination
 from coordspec.coords import TOKENS
 from coordspec.generate import Answer, Ended, ModelGenerator
+from coordspec.generate.answer import Watch
 from coordspec.generate.sampling import draw, filtered, penalise
-from coordspec.generate.termination import Watch
 from coordspec.predictions.coord_stats import coord_stats
 from coordspec.rollout import parse_rollout
 from train_samples import qwen2_5, qwen3

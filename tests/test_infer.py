@@ -19,11 +19,10 @@ from coordspec.config.stage2 import Decoding
 from coordspec.coords import TOKENS
 from coordspec.errors import ContractError, InputError
 from coordspec.generate import Answer, CoordStat, Ended
-from coordspec.infer.answers import Answers, InferOptions, Source
-from coordspec.infer.checkpoint import Checkpoint, Opening, open_checkpoint
-from coordspec.infer.output import Output, open_output
-from coordspec.infer.run import Listener, infer
-from coordspec.infer.scoring import predict
+from coordspec.infer.answers import Answers, predict, records_of
+from coordspec.infer.checkpoint import Checkpoint, open_checkpoint
+from coordspec.infer.options import InferOptions, Opening, RecordSource
+from coordspec.infer.run import InferListener, PredictionOutput, infer, open_output
 from coordspec.model.checkpoint import PREPROCESS
 from coordspec.model.tiny import write_tiny_model
 from coordspec.predictions.files import read_predictions
@@ -36,7 +35,7 @@ MAX_LINE = 1 << 20
 RECORDS = 7
 KNOWN = Opening({})
 UNKNOWN = Opening({}, unknown_preprocessing=True)
-SILENT = Listener(start=lambda total, done: None, advance=lambda count: None)
+SILENT = InferListener(start=lambda total, done: None, advance=lambda count: None)
 BOX = ", ".join(f'"{TOKENS[k]}"' for k in (1, 2, 3, 4))
 ANSWER = f'{{"object_1": {{"desc": "cat", "bbox_2d": [{BOX}]}}}}'
 
@@ -65,8 +64,8 @@ def checkpoint(home: Path) -> Checkpoint:
 
 
 @pytest.fixture
-def source(home: Path) -> Source:
-    return Source(str(home / "data/val.jsonl"), MAX_LINE)
+def source(home: Path) -> RecordSource:
+    return RecordSource(str(home / "data/val.jsonl"), MAX_LINE)
 
 
 def texts(*special: str) -> list[str]:
@@ -79,7 +78,7 @@ OPTIONS = InferOptions(batch_size=2)
 # ------------------------------------------------------------------------------------------------------- what is in it
 
 
-def test_a_line_for_each_record(checkpoint: Checkpoint, source: Source, tmp_path: Path) -> None:
+def test_a_line_for_each_record(checkpoint: Checkpoint, source: RecordSource, tmp_path: Path) -> None:
     broken = [
         ANSWER.replace('"cat"', '" "'),  # an entry that is dropped
         ANSWER[:-10],  # it breaks off
@@ -88,7 +87,7 @@ def test_a_line_for_each_record(checkpoint: Checkpoint, source: Source, tmp_path
     ]
     generator = Told(texts(*broken))
     heard: list[tuple[int, ...]] = []
-    listener = Listener(lambda total, done: heard.append((total, done)), lambda count: heard.append((count,)))
+    listener = InferListener(lambda total, done: heard.append((total, done)), lambda count: heard.append((count,)))
     out = tmp_path / "preds.jsonl"
     summary = infer(checkpoint, source, out, OPTIONS, listener, generator=generator)
     file = read_predictions(str(out), MAX_LINE)
@@ -107,9 +106,9 @@ def test_a_line_for_each_record(checkpoint: Checkpoint, source: Source, tmp_path
     assert summary.ended == {Ended.END: RECORDS}
 
 
-def test_a_line_names_its_record(checkpoint: Checkpoint, source: Source, tmp_path: Path) -> None:
+def test_a_line_names_its_record(checkpoint: Checkpoint, source: RecordSource, tmp_path: Path) -> None:
     infer(checkpoint, source, tmp_path / "p.jsonl", OPTIONS, SILENT, generator=Told(texts()))
-    records = source.records()
+    records = records_of(source)
     for item in read_predictions(str(tmp_path / "p.jsonl"), MAX_LINE).predictions:
         record = records[item.index]
         assert (item.images, item.width, item.height) == (record.images, record.width, record.height)
@@ -156,7 +155,7 @@ def test_every_coordinate_has_its_distribution() -> None:
 # --------------------------------------------------------------------------------------------------- the model answers
 
 
-def test_the_same_seed_writes_the_same_file(checkpoint: Checkpoint, source: Source, tmp_path: Path) -> None:
+def test_the_same_seed_writes_the_same_file(checkpoint: Checkpoint, source: RecordSource, tmp_path: Path) -> None:
     drawn = replace(OPTIONS, decoding=Decoding(do_sample=True, max_new_tokens=5))
     for name, options in (
         ("a", drawn),
@@ -184,7 +183,7 @@ def test_records_of_similar_length_are_answered_together(checkpoint: Checkpoint,
         Image.new("RGB", (side, side)).save(tmp_path / f"{i}.png")
         lines.append(json.dumps({"images": [f"{i}.png"], "width": side, "height": side, "objects": []}))
     (tmp_path / "a.jsonl").write_text("\n".join(lines) + "\n")
-    answers = Answers(checkpoint, Source(str(tmp_path / "a.jsonl"), MAX_LINE), OPTIONS)
+    answers = Answers(checkpoint, RecordSource(str(tmp_path / "a.jsonl"), MAX_LINE), OPTIONS)
     assert list(answers.batches()) == [[0, 2], [4, 1], [3]]
 
 
@@ -199,7 +198,7 @@ def test_records_of_similar_length_are_answered_together(checkpoint: Checkpoint,
 def test_data_is_held_to_its_rules(checkpoint: Checkpoint, tmp_path: Path, line: str, code: str) -> None:
     (tmp_path / "a.jsonl").write_text(line + "\n")
     with pytest.raises(ContractError) as caught:
-        infer(checkpoint, Source(str(tmp_path / "a.jsonl"), MAX_LINE), tmp_path / "p.jsonl", OPTIONS, SILENT)
+        infer(checkpoint, RecordSource(str(tmp_path / "a.jsonl"), MAX_LINE), tmp_path / "p.jsonl", OPTIONS, SILENT)
     assert caught.value.issues[0].code.startswith(code)
     assert caught.value.issues[0].place.line == 1
 
@@ -212,7 +211,7 @@ def test_every_record_is_checked_before_the_first_answer(checkpoint: Checkpoint,
     with pytest.raises(ContractError):
         infer(
             checkpoint,
-            Source(str(tmp_path / "data/val.jsonl"), MAX_LINE),
+            RecordSource(str(tmp_path / "data/val.jsonl"), MAX_LINE),
             tmp_path / "p.jsonl",
             OPTIONS,
             SILENT,
@@ -225,7 +224,9 @@ def test_every_record_is_checked_before_the_first_answer(checkpoint: Checkpoint,
 # ------------------------------------------------------------------------------------------------------------ resuming
 
 
-def test_an_interrupted_run_ends_as_an_unbroken_one(checkpoint: Checkpoint, source: Source, tmp_path: Path) -> None:
+def test_an_interrupted_run_ends_as_an_unbroken_one(
+    checkpoint: Checkpoint, source: RecordSource, tmp_path: Path
+) -> None:
     whole, out = tmp_path / "whole.jsonl", tmp_path / "out.jsonl"
     infer(checkpoint, source, whole, OPTIONS, SILENT, generator=Told(texts()))
     with pytest.raises(KeyboardInterrupt):
@@ -239,7 +240,7 @@ def test_an_interrupted_run_ends_as_an_unbroken_one(checkpoint: Checkpoint, sour
     assert out.read_bytes() == whole.read_bytes()
 
 
-def test_killed_at_any_byte(checkpoint: Checkpoint, source: Source, tmp_path: Path) -> None:
+def test_killed_at_any_byte(checkpoint: Checkpoint, source: RecordSource, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     infer(checkpoint, source, out, OPTIONS, SILENT, generator=Told(texts()))
     whole = out.read_bytes()
@@ -252,7 +253,7 @@ def test_killed_at_any_byte(checkpoint: Checkpoint, source: Source, tmp_path: Pa
 
 
 def test_a_batch_that_was_written_in_part_is_generated_as_a_whole(
-    checkpoint: Checkpoint, source: Source, tmp_path: Path
+    checkpoint: Checkpoint, source: RecordSource, tmp_path: Path
 ) -> None:
     out = tmp_path / "out.jsonl"
     infer(checkpoint, source, out, OPTIONS, SILENT, generator=Told(texts()))
@@ -273,7 +274,7 @@ def test_a_batch_that_was_written_in_part_is_generated_as_a_whole(
     ids=str,
 )
 def test_a_file_of_another_run_is_refused(
-    checkpoint: Checkpoint, source: Source, tmp_path: Path, change: dict[str, Any], message: str
+    checkpoint: Checkpoint, source: RecordSource, tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
     out = tmp_path / "out.jsonl"
     infer(checkpoint, source, out, OPTIONS, SILENT, generator=Told(texts()))
@@ -289,7 +290,7 @@ def test_a_file_of_another_run_is_refused(
     assert len(read_predictions(str(out), MAX_LINE).predictions) == RECORDS
 
 
-def test_what_makes_another_run(checkpoint: Checkpoint, source: Source, home: Path, tmp_path: Path) -> None:
+def test_what_makes_another_run(checkpoint: Checkpoint, source: RecordSource, home: Path, tmp_path: Path) -> None:
     from coordspec.infer.run import describe
 
     first = describe(checkpoint, source, OPTIONS)
@@ -310,7 +311,7 @@ def test_what_makes_another_run(checkpoint: Checkpoint, source: Source, home: Pa
 
 
 def test_a_checkpoint_that_was_moved_goes_on(
-    checkpoint: Checkpoint, source: Source, home: Path, tmp_path: Path
+    checkpoint: Checkpoint, source: RecordSource, home: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out.jsonl"
     with pytest.raises(KeyboardInterrupt):
@@ -328,12 +329,12 @@ def opened(out: Path, *, overwrite: bool = False, sources: Sequence[str] = ()) -
 
 
 @pytest.fixture
-def began(tmp_path: Path) -> Iterator[tuple[Path, Output]]:
+def began(tmp_path: Path) -> Iterator[tuple[Path, PredictionOutput]]:
     with opened(tmp_path / "out.jsonl") as output:
         yield tmp_path / "out.jsonl", output
 
 
-def test_two_processes_do_not_share_a_file(began: tuple[Path, Output]) -> None:
+def test_two_processes_do_not_share_a_file(began: tuple[Path, PredictionOutput]) -> None:
     with pytest.raises(InputError, match="is being written by another process"), opened(began[0]):
         pass
 

@@ -17,11 +17,11 @@ from transformers import AttentionInterface
 import train_samples
 from coordspec.losses.rows import IGNORE_INDEX
 from coordspec.model.checkpoint import VisionLanguageModel
-from coordspec.samples import pack as pack_module
-from coordspec.samples.collate import Batch, collate
+from coordspec.samples import stream as pack_module
+from coordspec.samples.batch import Batch, collate
 from coordspec.samples.encode import Sample
-from coordspec.samples.pack import pack
-from coordspec.samples.positions import RopePositions
+from coordspec.samples.prompt import RopePositions
+from coordspec.samples.stream import pack
 
 LAYOUTS = ([[0], [1], [2], [3]], [[0, 1, 2, 3]], [[3, 1], [0, 2]], [[2], [0, 3, 1]])
 """Rows: padded, all in one, two packed ones, and a mix."""

@@ -24,11 +24,11 @@ from coordspec.match import pairwise_iou
 from coordspec.record import DetObject
 from coordspec.rollout import parse_rollout
 from coordspec.rollout.reasons import DropReason
+from coordspec.samples.dataset import TaskBatches
 from coordspec.samples.encode import Encoder
 from coordspec.samples.fingerprint import FILE, fingerprint, refuse_other_preprocessing
-from coordspec.samples.tasks import TaskBatches
 from coordspec.target import ground_truth_target
-from coordspec.train.metrics import METRICS, STAGE2_METRICS
+from coordspec.train.logs import METRICS, STAGE2_METRICS
 from coordspec.train.stage2 import rollouts
 from coordspec.train.stage2.objective import Stage2
 from coordspec.train.stage2.rollouts import TALLIES, Breaker, RunawayError, TargetDump, ratios

@@ -17,8 +17,9 @@ from conftest import Done
 from coordspec.errors import InputError
 from coordspec.samples.fingerprint import FILE
 from coordspec.spec.binding import harness, scenario
-from coordspec.train import trainer, variant
-from coordspec.train.metrics import METRICS
+from coordspec.train import run as run_module
+from coordspec.train import trainer
+from coordspec.train.logs import METRICS
 from coordspec.train.stage2.rollouts import RunawayError
 from stage2_samples import AB, END, Writes, told
 from training_runs import SILENT, checked, inputs, job, metrics, settings, start, weights, written
@@ -43,7 +44,7 @@ def trained(
     config, resolved = checked(folder, settings(folder / "run", *changes, **more))
     with pytest.MonkeyPatch.context() as patched:
         if texts is not None:
-            patched.setattr(variant, "_generator", lambda *_: Writes(texts))
+            patched.setattr(run_module, "_generator", lambda *_: Writes(texts))
         training_runs.train(config, resolved, SILENT, resume=resume, dump_targets=dump)
     return metrics(folder / "run")
 
@@ -133,12 +134,12 @@ def test_seconds_are_of_what_they_say(tmp_path: Path, monkeypatch: pytest.Monkey
 
         monkeypatch.setattr(owner, name, slow)
 
-    from coordspec.samples import tasks
+    from coordspec.samples import dataset
     from coordspec.train.stage2 import objective, rollouts
 
     for module in (trainer, objective):
         monkeypatch.setattr(module.time, "perf_counter", lambda: clock[0])
-    spends(tasks.TaskBatches, "__getitem__", 1.0)
+    spends(dataset.TaskBatches, "__getitem__", 1.0)
     spends(objective, "write_rollouts", 10.0)
     spends(rollouts, "build_target", 100.0)
     spends(objective.Stage2, "loss", 1000.0)
@@ -159,7 +160,7 @@ def test_a_run_that_runs_away_stops_with_its_message(coordspec: Any, tmp_path: P
     limits = {"rollout_matching": {"runaway": {"max_truncation_rate": 0.5, "window_steps": 3}}}
     path = written(tmp_path, settings(tmp_path / "run", AB, limits, max_steps=6, save_steps=1))
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(variant, "_generator", lambda *_: Writes(dict.fromkeys(range(12), '{"object_1": {')))
+        patched.setattr(run_module, "_generator", lambda *_: Writes(dict.fromkeys(range(12), '{"object_1": {')))
         done: Done = coordspec("train", path)
     assert done.status == 2
     assert (

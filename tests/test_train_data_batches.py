@@ -19,8 +19,7 @@ from coordspec.coords import BIN_OF_TOKEN
 from coordspec.errors import ContractError, CoordspecError, InputError, Place
 from coordspec.losses.rows import IGNORE_INDEX
 from coordspec.record import Record
-from coordspec.samples.batch_guard import BatchGuard
-from coordspec.samples.collate import Batch, collate
+from coordspec.samples.batch import Batch, BatchGuard, collate
 from coordspec.samples.dataset import Batches, Samples, checked
 from coordspec.samples.encode import PROMPT
 from coordspec.samples.images import ImageLimits

@@ -15,9 +15,9 @@ from coordspec.contracts import rule
 from coordspec.errors import ContractError, InputError
 from coordspec.findings.outcome import Outcome
 from coordspec.record import Record
-from coordspec.samples.pack import sample_lengths
-from coordspec.samples.preflight import preflight, wants_preflight
 from coordspec.samples.records import Records
+from coordspec.samples.stream import sample_lengths
+from coordspec.train.data import preflight, wants_preflight
 from coordspec.validate.run import Plan
 
 CAT = {"desc": "cat", "bbox_2d": [1, 2, 3, 4]}
@@ -95,7 +95,7 @@ def test_images_below_a_root(check: Check, tmp_path: Path) -> None:
 
 
 def test_a_list_that_would_not_end(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("coordspec.samples.preflight.MAX_LISTED", 3)
+    monkeypatch.setattr("coordspec.train.data.MAX_LISTED", 3)
     many = [{**CAT, "desc": str(number)} for number in range(4)]
     outcome = check(*[line(objects=many)] * 5)
     assert (outcome.errors, len(outcome.issues), outcome.truncated) == (5, 3, True)

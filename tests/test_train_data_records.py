@@ -19,10 +19,9 @@ from coordspec.checks.finding import CoordSpace
 from coordspec.errors import ContractError, InputError, Place, Severity
 from coordspec.jsonl.read import read_lines
 from coordspec.record import Record
-from coordspec.samples import index
-from coordspec.samples.index import index_lines
-from coordspec.samples.order import epoch_order
-from coordspec.samples.records import RecordFile, Records, parse_record
+from coordspec.samples import records as index
+from coordspec.samples.records import RecordFile, Records, index_lines, parse_record
+from coordspec.samples.stream import epoch_order
 from coordspec.validate.options import Options
 from coordspec.validate.reference import explain_reference
 

@@ -19,9 +19,9 @@ import training_runs
 from coordspec.errors import InputError
 from coordspec.run_files import checkpoints
 from coordspec.train import network, run
-from coordspec.train.checkpoints import publish
-from coordspec.train.finite import NonFiniteError
-from coordspec.train.metrics import METRICS, STAGE2_METRICS, meaning
+from coordspec.train.logs import METRICS, STAGE2_METRICS, meaning
+from coordspec.train.objective import NonFiniteError
+from coordspec.train.run_dir import publish
 from coordspec.train.stage1 import Stage1
 from training_runs import checked, inputs, job, metrics, processor, ran, settings, start, weights, written
 

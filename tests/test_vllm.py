@@ -36,8 +36,8 @@ from coordspec.generate import Ended, ModelGenerator, Request
 from coordspec.generate.vllm import VllmGenerator, chat, generator
 from coordspec.generate.vllm.chat import banned_ids, seed_of
 from coordspec.generate.vllm.client import Client
-from coordspec.generate.vllm.scored import logprobs_of
-from coordspec.generate.vllm.served import serve_command, weights_hash
+from coordspec.generate.vllm.generator import logprobs_of
+from coordspec.generate.vllm.server import serve_command, weights_hash
 from coordspec.model.checkpoint import load_model, load_processor, save_checkpoint
 from coordspec.model.lora import LoraSpec, add_lora
 from coordspec.model.parts import Freeze

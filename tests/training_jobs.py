@@ -29,7 +29,7 @@ from coordspec.config.check import Options, check_config
 from coordspec.config.show import show_yaml
 from coordspec.errors import CoordspecError
 from coordspec.train import run as run_module
-from coordspec.train import trainer, variant
+from coordspec.train import trainer
 from coordspec.train.stage2 import rollouts
 from stage2_samples import Writes
 from training_runs import SILENT
@@ -149,7 +149,7 @@ STEPS = [0]
 def tell(texts: dict[str, str]) -> None:
     """Have rollouts be these texts, by the numbers of the samples."""
     told = {int(number): text for number, text in texts.items()}
-    variant._generator = lambda *_: Writes(told)  # type: ignore[assignment]
+    run_module._generator = lambda *_: Writes(told)  # type: ignore[assignment]
 
 
 def spoil(line: int) -> None:

@@ -40,7 +40,7 @@ from coordspec.findings.explain import heading_anchor, markdown_text, rule_markd
 from coordspec.record import CoordForm, DetObject, Record
 from coordspec.rollout.reasons import DropReason
 from coordspec.stats import Stats
-from coordspec.train.metrics import METRICS
+from coordspec.train.logs import METRICS
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 NOTICE: Final = "<!-- Generated from contracts/ by tools/generate_docs.py. Change those, not this page. -->"
@@ -448,7 +448,7 @@ _METRIC_GROUPS: Final = (
 
 def _metrics_page() -> str:
     return _page(
-        NOTICE.replace("contracts/", "src/coordspec/train/metrics.py"),
+        NOTICE.replace("contracts/", "src/coordspec/train/logs.py"),
         "# Metrics and losses",
         "What `coordspec train` logs: to `metrics.jsonl` in the run's folder (`logging.jsonl`), one JSON object a line "
         "with the optimizer step behind which it was written as `step`; to TensorBoard under the same names "

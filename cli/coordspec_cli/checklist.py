@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from coordspec.findings.visible import encodable, shown
-from coordspec.infer.limits import Limits
+from coordspec.infer.options import Limits
 from coordspec_cli.checkpoints import answering_options, infer_options_of, opening_of, source_of
 from coordspec_cli.main import EXIT_CLEAN, EXIT_FINDINGS
 from coordspec_cli.tables import show as show_tables
 from coordspec_cli.tables import titled
 
 if TYPE_CHECKING:
-    from coordspec.infer.checklist import Report
+    from coordspec.infer.checklist import ChecklistReport
 
 _SHARE: Final = click.FloatRange(0, 1)
 _LIMITS: Final = Limits()
@@ -95,7 +95,7 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
         yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
 
 
-def _value(report: Report, checkpoint: str, data: str) -> Mapping[str, Any]:
+def _value(report: ChecklistReport, checkpoint: str, data: str) -> Mapping[str, Any]:
     """The report as JSON; what is no number is null."""
     value = {
         "checkpoint": encodable(checkpoint),
@@ -112,7 +112,7 @@ def _value(report: Report, checkpoint: str, data: str) -> Mapping[str, Any]:
     return json.loads(json.dumps(value), parse_constant=lambda _: None)  # type: ignore[no-any-return]
 
 
-def _tables(report: Report) -> None:
+def _tables(report: ChecklistReport) -> None:
     calibration = report.calibration
     rows = [
         (f"{'✓' if item.passed else '✗'} {item.name}", _number(item.value), _number(item.limit))

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar, get_args
 
 import click
 
+from coordspec.config.inputs import Attention, Dtype
 from coordspec.config.stage2 import Batch, Decoding, Termination
+from coordspec.infer.options import PROMPT_SETTINGS, InferOptions, Opening, RecordSource
 from coordspec_cli.options import max_line_bytes_option
-
-if TYPE_CHECKING:
-    from coordspec.infer.answers import InferOptions, Source
-    from coordspec.infer.checkpoint import Opening
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -21,8 +19,6 @@ DECODING: Final = Decoding()
 _TERMINATION: Final = Termination()
 _POSITIVE: Final = click.IntRange(min=1)
 _OR_NONE: Final = click.IntRange(min=0)
-
-_TEMPLATE: Final = ("system_prompt", "user_prompt", "min_pixels", "max_pixels")
 
 _OPTIONS: Final = (
     click.option(
@@ -78,14 +74,14 @@ _OPTIONS: Final = (
     ),
     click.option(
         "--dtype",
-        type=click.Choice(["auto", "float32", "bfloat16"]),
+        type=click.Choice(["auto", *get_args(Dtype)]),
         default="auto",
         show_default=True,
         help="Type of the weights; auto is the checkpoint's own.",
     ),
     click.option(
         "--attn-implementation",
-        type=click.Choice(["sdpa", "flash_attention_2", "eager"]),
+        type=click.Choice(get_args(Attention)),
         default="sdpa",
         show_default=True,
         help="Kernel of the attention.",
@@ -109,24 +105,18 @@ def answering_options(command: F) -> F:
 
 def opening_of(words: Mapping[str, Any]) -> Opening:
     """How the checkpoint is opened."""
-    from coordspec.infer.checkpoint import Opening  # noqa: PLC0415 (torch is loaded when it is needed)
-
-    template = {name: words[name] for name in _TEMPLATE if words[name] is not None}
+    template = {name: words[name] for name in PROMPT_SETTINGS if words[name] is not None}
     names = ("dtype", "attn_implementation", "device", "unknown_preprocessing")
     return Opening(template, **{name: words[name] for name in names})
 
 
-def source_of(data: str, words: Mapping[str, Any]) -> Source:
+def source_of(data: str, words: Mapping[str, Any]) -> RecordSource:
     """Which records are answered."""
-    from coordspec.infer.answers import Source  # noqa: PLC0415 (torch is loaded when it is needed)
-
-    return Source(data, words["max_line_bytes"], words["image_root"], words["max_records"])
+    return RecordSource(data, words["max_line_bytes"], words["image_root"], words["max_records"])
 
 
 def infer_options_of(words: Mapping[str, Any], seed: int = 0, **decoding: Any) -> InferOptions:
     """How answers are written: greedily, unless ``decoding`` says otherwise."""
-    from coordspec.infer.answers import InferOptions  # noqa: PLC0415 (torch is loaded when it is needed)
-
     return InferOptions(
         Decoding(max_new_tokens=words["max_new_tokens"], **decoding),
         Termination(max_objects=words["max_objects"] or None, max_repeats=words["max_repeats"] or None),

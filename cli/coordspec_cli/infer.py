@@ -13,7 +13,7 @@ from coordspec.findings.visible import plural
 from coordspec_cli.checkpoints import DECODING, answering_options, infer_options_of, opening_of, source_of
 
 if TYPE_CHECKING:
-    from coordspec.infer.run import InferSummary, Listener
+    from coordspec.infer.run import InferListener, InferSummary
 
 
 @click.command("infer", epilog="The file is explained in docs/evaluation/INFER.md.")
@@ -82,8 +82,7 @@ def command(
     object is kept with the reason. A run that was interrupted goes on where it stopped when it is called again.
     """
     from coordspec.infer.checkpoint import open_checkpoint  # noqa: PLC0415 (torch is loaded when it is needed)
-    from coordspec.infer.output import refuse_name  # noqa: PLC0415
-    from coordspec.infer.run import infer  # noqa: PLC0415
+    from coordspec.infer.run import infer, refuse_name  # noqa: PLC0415
 
     refuse_name(out)
     source = source_of(data, words)
@@ -104,18 +103,18 @@ def command(
 
 
 @contextmanager
-def _progress() -> Iterator[Listener]:
+def _progress() -> Iterator[InferListener]:
     """A bar on standard error, where that is a terminal."""
     from rich.console import Console  # noqa: PLC0415 (only where there is something to show)
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
 
-    from coordspec.infer.run import Listener  # noqa: PLC0415
+    from coordspec.infer.run import InferListener  # noqa: PLC0415
 
     columns = (TextColumn("answering"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("answering", total=None)
-        yield Listener(
+        yield InferListener(
             start=lambda total, done: bar.update(task, total=total, completed=done),
             advance=lambda count: bar.advance(task, count),
         )

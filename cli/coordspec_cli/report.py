@@ -123,7 +123,7 @@ def _refuse_options(ctx: click.Context, kind: Kind, order: str | None) -> None:
 def _report(kind: Kind, path: str, data: str | None, words: dict[str, Any]) -> Report:
     if kind is Kind.RUN:
         from coordspec.report.run import run_report  # noqa: PLC0415 (what the kind in question needs, and no more)
-        from coordspec.train.metrics import meaning  # noqa: PLC0415
+        from coordspec.train.logs import meaning  # noqa: PLC0415
 
         return run_report(path, meaning)
     options = ReportOptions(

@@ -9,6 +9,8 @@ N = TypeVar("N", int, float)
 
 DEFAULT_IOU_GATE: Final = 0.3
 """A prediction and an object whose IoU is below are no match (contract, section 4)."""
+IOU_THRESHOLDS: Final = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
+"""0.5 to 0.95 in steps of 0.05, as COCO has them."""
 
 
 def enclosing_box(poly: Sequence[N]) -> tuple[N, N, N, N]:

@@ -15,10 +15,10 @@ from spec_tools import coordspec
 
 from coordspec.config.custom import CoordSoftCeW1
 from coordspec.coords import BINS
-from coordspec.infer.answers import LIMITS, Source
-from coordspec.infer.checkpoint import Opening, open_checkpoint
-from coordspec.infer.distributions import Smoother, modes
-from coordspec.infer.forced import forced
+from coordspec.infer.answers import LIMITS
+from coordspec.infer.checkpoint import open_checkpoint
+from coordspec.infer.forced import Smoother, forced, modes
+from coordspec.infer.options import Opening, RecordSource
 from coordspec.losses.coord import coord_terms
 from coordspec.model.tiny import write_tiny_model
 from coordspec.samples.dataset import Samples
@@ -77,7 +77,7 @@ def test_calibrated() -> None:
         found = checklist(model, data, *EASY, "--format", "json").report["calibration"]
         checkpoint = open_checkpoint(model, Opening({}, unknown_preprocessing=True))
         encoder = Encoder(checkpoint.processor, checkpoint.model.config, checkpoint.template)
-        samples = Samples(Source(str(data), 1 << 20).records(), None, LIMITS, encoder)
+        samples = Samples(RecordSource(str(data), 1 << 20).records(), None, LIMITS, encoder)
         records = list(forced(checkpoint, samples, CoordSoftCeW1(), 2))
     logits = torch.cat([record.logits_CK for record in records])
     bins = torch.cat([record.bins_C for record in records])

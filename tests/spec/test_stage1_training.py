@@ -27,14 +27,14 @@ from coordspec.predictions.record import PredictedObject, Prediction
 from coordspec.record import render_payload
 from coordspec.rollout.parse import parse_rollout
 from coordspec.run_files import checkpoints
-from coordspec.samples.batch_guard import BatchGuard
-from coordspec.samples.order import epoch_order
+from coordspec.samples.batch import BatchGuard
+from coordspec.samples.stream import epoch_order
 from coordspec.spec.binding import harness, scenario
 from coordspec.tokenizer import END_OF_TURN
 from coordspec.train import evaluation, run, trainer
-from coordspec.train.checkpoints import rotate
 from coordspec.train.data import prepare_data
-from coordspec.train.finite import NonFiniteError
+from coordspec.train.objective import NonFiniteError
+from coordspec.train.run_dir import rotate
 from coordspec.train.stage1 import Stage1
 from coordspec_cli.main import run as command
 from training_runs import checked, inputs, job, metrics, processor, ran, settings, start, torchrun, weights, written

@@ -11,7 +11,7 @@ from coordspec.config.check import Options, check_config
 from coordspec.contracts import mask_policies
 from coordspec.spec.binding import scenario
 from coordspec.train import logs
-from coordspec.train.metrics import METRICS
+from coordspec.train.logs import METRICS
 from test_generated_docs import GENERATOR, ROOT
 
 RUNBOOK = Path("docs/training/STAGE2_RUNBOOK.md")

@@ -30,8 +30,8 @@ from coordspec.losses.masked import masked_loss
 from coordspec.model.forward import HeadWeights, hidden_states
 from coordspec.record import DetObject, render_payload
 from coordspec.spec.binding import harness, scenario
-from coordspec.train import variant
-from coordspec.train.metrics import METRICS
+from coordspec.train import run as run_module
+from coordspec.train.logs import METRICS
 from coordspec.train.stage2 import step
 from coordspec.train.stage2.settings import stage2_settings
 from coordspec.train.stage2.step import (
@@ -595,7 +595,7 @@ def test_one_iteration() -> None:
 
 @scenario("stage2-ab-training", "Channel-A soft self-context", "Number of forwards", digest="46d6f32c57be")
 def test_number_of_forwards(monkeypatch: pytest.MonkeyPatch) -> None:
-    from coordspec.samples.positions import RopePositions
+    from coordspec.samples.prompt import RopePositions
 
     placed = []
     of = RopePositions.of
@@ -719,7 +719,7 @@ def test_settings_out_of_range() -> None:
 
 @scenario("rollout-matching-sft", "Reports as metrics", "Counts of a run", digest="36b5d6da84fd")
 def test_counts_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(variant, "_generator", lambda *_: Writes(told()))
+    monkeypatch.setattr(run_module, "_generator", lambda *_: Writes(told()))
     whole_step = {"max_steps": 1, "per_device_train_batch_size": 6, "gradient_accumulation_steps": 2}
     (line,) = ran(tmp_path, AB, QUIET, **whole_step)
     assert {name: line[f"rollout/{name}"] for name in ("count", "truncated", "fallback", "whole")} == {

@@ -26,7 +26,7 @@ from coordspec.samples.dataset import Batches
 from coordspec.spec.binding import scenario
 from coordspec.train import stage1
 from coordspec.train.data import prepare_data
-from coordspec.train.metrics import METRICS, meaning
+from coordspec.train.logs import METRICS, meaning
 from coordspec.train.network import batch_guard
 from coordspec.train.objective import StepLoss
 from coordspec.train.stage1 import Stage1
@@ -202,7 +202,7 @@ def imported_by(module: str) -> set[str]:
 @scenario("coord-token-mode", "No expectation and no box regression", "Nothing to call", digest="4db07c59fc3d")
 def test_nothing_to_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = imported_by("coordspec.train.stage1")
-    assert {"coordspec.losses.stage1", "coordspec.losses.fused", "coordspec.samples.collate"} <= found
+    assert {"coordspec.losses.stage1", "coordspec.losses.fused", "coordspec.samples.batch"} <= found
     assert not found & {"coordspec.losses.box", "coordspec.losses.expectation", "coordspec.losses.masked"}
     sources = [ROOT / "src" / f"{name.replace('.', '/')}.py" for name in found if name.startswith("coordspec.losses")]
     text = "".join(path.read_text("utf-8") for path in sources if path.is_file())

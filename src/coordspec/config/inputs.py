@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field
 
@@ -18,6 +18,11 @@ USER_PROMPT: Final = (
     '"desc" and either "bbox_2d" or "poly".'
 )
 
+Dtype: TypeAlias = Literal["float32", "bfloat16"]
+"""Type in which weights are held."""
+Attention: TypeAlias = Literal["sdpa", "flash_attention_2", "eager"]
+"""Kernel of the attention."""
+
 
 class Model(Section):
     """The checkpoint that training starts from, and which of its parts are trained."""
@@ -27,13 +32,13 @@ class Model(Section):
         "tokens. Nothing is downloaded and no code from the folder is run.",
         source=OWN,
     )
-    dtype: Literal["float32", "bfloat16"] = setting(
+    dtype: Dtype = setting(
         "Type in which the weights are held and updated. float32 by default: the updates of a small learning rate are "
         "lost in bfloat16 weights; training.bf16 makes the computation fast either way.",
         source="transformers from_pretrained",
         default="float32",
     )
-    attn_implementation: Literal["sdpa", "flash_attention_2", "eager"] = setting(
+    attn_implementation: Attention = setting(
         "Kernel of the attention. flash_attention_2 needs its package and a GPU.",
         source="transformers from_pretrained",
         default="sdpa",

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from coordspec.boxes import IOU_THRESHOLDS
 from coordspec.config.section import OWN, AsTuple, Count, Section, setting
 
 
@@ -42,7 +43,7 @@ class Eval(Section):
         "Precision, recall and F1 are computed at each of these and as the mean over all.",
         unit="IoU",
         source="COCO",
-        default=(0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95),
+        default=IOU_THRESHOLDS,
     )
     metric_for_best: Literal["loss", "f1", "precision", "recall"] | None = setting(
         "The measure of the best checkpoint, which is kept: loss is the smallest, the others the largest mean over "

@@ -8,14 +8,12 @@ from typing import Any, Final
 
 import numpy as np
 
+from coordspec.boxes import IOU_THRESHOLDS
 from coordspec.evaluate.assign import assign
 from coordspec.evaluate.categories import Categories
 from coordspec.evaluate.overlaps import Pairs, overlaps, same_category
 from coordspec.evaluate.scenes import Geometry, Located, make_scenes
 from coordspec.record import Record
-
-IOU_THRESHOLDS: Final = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
-"""0.5 to 0.95 in steps of 0.05, as COCO has them."""
 
 
 @dataclass(frozen=True, slots=True)

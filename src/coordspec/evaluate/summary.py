@@ -9,12 +9,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from coordspec.boxes import polygon_area
+from coordspec.boxes import IOU_THRESHOLDS, polygon_area
 from coordspec.evaluate import bootstrap, buckets
 from coordspec.evaluate.bootstrap import Interval
 from coordspec.evaluate.calibration import CoordCalibration, Reliability, coord_calibration, reliability
 from coordspec.evaluate.coco import AveragePrecision, Refused, average_precision
-from coordspec.evaluate.f1 import IOU_THRESHOLDS, F1Table, Matches, match, mean_iou
+from coordspec.evaluate.f1 import F1Table, Matches, match, mean_iou
 from coordspec.evaluate.options import DEFAULTS, EvalOptions
 from coordspec.evaluate.outputs import Outputs, count_outputs
 from coordspec.evaluate.overlaps import overlaps, repeats, same_category

@@ -14,13 +14,12 @@ import torch
 from torch import nn
 
 from coordspec.config.stage2 import Batch, Decoding, Termination
-from coordspec.generate.answer import Answer, CoordStat, Ended, Request
+from coordspec.generate.answer import Answer, CoordStat, Ended, Request, Watch
 from coordspec.generate.padded import evaluating, pad_left
 from coordspec.generate.sampling import draws_of, next_tokens, penalise
-from coordspec.generate.termination import Watch
 from coordspec.predictions.coord_stats import coord_stats
 from coordspec.rollout.tokens import TokenTable
-from coordspec.samples.positions import RopePositions
+from coordspec.samples.prompt import RopePositions
 
 
 class ModelGenerator:

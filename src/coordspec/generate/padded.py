@@ -10,8 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from coordspec.samples.positions import RopePositions
-from coordspec.samples.prompt import Prompt
+from coordspec.samples.prompt import Prompt, RopePositions
 
 
 @dataclass(slots=True)

@@ -1,35 +1,217 @@
-"""The evaluation checklist of a trained checkpoint."""
+"""The evaluation checklist of a trained checkpoint: its items, gathered record by record."""
 
 from __future__ import annotations
 
 import json
+import math
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import torch
 from pydantic import ValidationError
 
 from coordspec.config.custom import CoordSoftCeW1
 from coordspec.config.inputs import Template
 from coordspec.errors import InputError, Place
-from coordspec.generate import Ended, Generator
-from coordspec.infer.answers import LIMITS, Answers, InferOptions, Source
+from coordspec.evaluate.calibration import MASSES
+from coordspec.generate import Answer, Ended, Generator
+from coordspec.infer.answers import LIMITS, Answers
 from coordspec.infer.checkpoint import Checkpoint
-from coordspec.infer.checks import ForcedChecks, Item, OutputChecks
-from coordspec.infer.forced import forced
-from coordspec.infer.limits import Limits
-from coordspec.rollout import parse_rollout
+from coordspec.infer.forced import BASE, MASS, BestTemperature, Forced, Smoother, covered, forced, modes
+from coordspec.infer.options import InferOptions, Limits, RecordSource
+from coordspec.rollout import Rollout, parse_rollout
+from coordspec.rollout.grammar import WHITE_SPACE
 from coordspec.run_files import PROVENANCE
 from coordspec.samples.dataset import Samples
 from coordspec.samples.encode import Encoder
+
+# ---------------------------------------------------------------- items
+
+
+_ALL: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class CheckItem:
+    """One item: what was measured, what is allowed, and the first record that speaks against it."""
+
+    name: str
+    measured: str
+    value: float
+    limit: float
+    passed: bool
+    first: Place | None
+
+    def json(self) -> dict[str, Any]:
+        """The item as JSON; a value that is no number is null."""
+        return {
+            "name": self.name,
+            "measured": self.measured,
+            "value": self.value if math.isfinite(self.value) else None,
+            "limit": self.limit,
+            "passed": self.passed,
+            "first_failure": None if self.passed or self.first is None else str(self.first),
+        }
+
+
+def _at_least(name: str, measured: str, value: float, limit: float, first: Place | None) -> CheckItem:
+    return CheckItem(name, measured, value, limit, value >= limit, first)
+
+
+def is_payload(rollout: Rollout, answer: Answer) -> bool:
+    """Whether an output is strict JSON in the form of the payload: all of it, with no entry dropped, and ended."""
+    rest = rollout.aligned.data[rollout.cut + 1 :].strip(WHITE_SPACE)  # behind the outermost brace
+    broken = rollout.fallback is not None or rollout.truncated or rollout.dropped or rest
+    return answer.ended is Ended.END and not broken
+
+
+class OutputChecks:
+    """Items about what was written. Records may come in any order."""
+
+    def __init__(self) -> None:
+        self.ended: Counter[Ended] = Counter()
+        self._records = self._sound = 0
+        self._first_unsound: tuple[int, Place] | None = None
+        self._first_endless: tuple[int, Place] | None = None
+
+    def add(self, number: int, place: Place, answer: Answer, rollout: Rollout) -> None:
+        """Take the output for a record, by its number in the file."""
+        self._records += 1
+        self.ended[answer.ended] += 1
+        if is_payload(rollout, answer):
+            self._sound += 1
+        else:
+            self._first_unsound = _earlier(self._first_unsound, (number, place))
+        if answer.ended is not Ended.END:
+            self._first_endless = _earlier(self._first_endless, (number, place))
+
+    def items(self, limits: Limits) -> list[CheckItem]:
+        """The items, once all outputs are there."""
+        sound, ended = self._sound / self._records, self.ended[Ended.END] / self._records
+        unsound = None if self._first_unsound is None else self._first_unsound[1]
+        endless = None if self._first_endless is None else self._first_endless[1]
+        return [
+            _at_least("parse_rate", "outputs that are JSON of the payload's form", sound, limits.parse_rate, unsound),
+            _at_least("ended", "outputs that the model ended itself", ended, limits.ended, endless),
+        ]
+
+
+def _earlier(known: tuple[int, Place] | None, found: tuple[int, Place]) -> tuple[int, Place]:
+    return found if known is None or found[0] < known[0] else known
+
+
+@dataclass(slots=True)
+class _Share:
+    """How many of some were good, and the first record with a bad one. Records come in their order."""
+
+    good: int = 0
+    all: int = 0
+    first_bad: Place | None = None
+
+    def add(self, good: int, count: int, place: Place) -> None:
+        self.good += good
+        self.all += count
+        if good < count and self.first_bad is None:
+            self.first_bad = place
+
+    @property
+    def value(self) -> float:
+        return self.good / self.all if self.all else math.nan
+
+
+class ForcedChecks:
+    """Items about losses and distributions under teacher forcing. Records come in their order."""
+
+    def __init__(self, loss: CoordSoftCeW1, limits: Limits) -> None:
+        self._temperature = loss.temperature
+        self._limits = limits
+        self._smoother = Smoother(loss.target_sigma)
+        self._best = BestTemperature()
+        self._base = self._coords = 0
+        self._sums: Counter[str] = Counter()
+        self._finite, self._unimodal = _Share(), _Share()
+        self._covered = {mass: _Share() for mass in MASSES}
+        self._first_without_mass: Place | None = None
+
+    def add(self, record: Forced) -> None:
+        """Take the next record. A slot whose logits are not finite has no distribution and is in no share of them."""
+        self._base += record.base
+        self._coords += record.coords
+        for name, value in record.sums.items():
+            self._sums[name] += value  # type: ignore[assignment]  # typeshed counts in integers alone
+        self._finite.add(all(map(math.isfinite, record.sums.values())), 1, record.place)
+        if self._first_without_mass is None and not record.sums[MASS] >= self._limits.coord_mass * record.coords:
+            self._first_without_mass = record.place
+        usable_C = record.logits_CK.isfinite().all(dim=1)
+        if usable_C.any():
+            self._add_slots(record.logits_CK[usable_C], record.bins_C[usable_C], record.place)
+
+    def _add_slots(self, logits_CK: torch.Tensor, bins_C: torch.Tensor, place: Place) -> None:
+        self._best.add(logits_CK, bins_C)
+        p_CK = (logits_CK / self._temperature).softmax(1).numpy()
+        single_C = modes(self._smoother.smooth(p_CK)) == 1
+        self._unimodal.add(int(single_C.sum()), len(single_C), place)
+        for mass, inside_C in covered(p_CK, bins_C.numpy()).items():
+            self._covered[mass].add(int(inside_C.sum()), len(inside_C), place)
+
+    @property
+    def coords(self) -> int:
+        """Coordinate slots so far."""
+        return self._coords
+
+    def losses(self) -> dict[str, float]:
+        """The parts of the loss by their names in the log of a run, each a mean over its targets."""
+        return {
+            name: total / max(1, self._base if name == BASE else self._coords) for name, total in self._sums.items()
+        }
+
+    def calibration(self) -> dict[str, Any]:
+        """Shares of slots within the central intervals; the temperature at which the hard cross entropy is least."""
+        coverage = [{"mass": mass, "covered": share.value} for mass, share in self._covered.items()]
+        temperature, hard_ce = self._best.result() if self._unimodal.all else (None, None)
+        return {"coverage": coverage, "best_temperature": temperature, "hard_ce_there": hard_ce}
+
+    def items(self) -> list[CheckItem]:
+        """The items, once all records are there."""
+        limits, mass = self._limits, self.losses()[MASS]
+        short = {level: level - share.value for level, share in self._covered.items()}
+        worst = max(short, key=short.__getitem__)
+        behind = short[worst]
+        return [
+            _at_least(
+                "finite_losses", "records with finite loss parts", self._finite.value, _ALL, self._finite.first_bad
+            ),
+            _at_least(
+                "unimodal",
+                "coordinate slots with a unimodal distribution",
+                self._unimodal.value,
+                limits.unimodal,
+                self._unimodal.first_bad,
+            ),
+            CheckItem(
+                "undercoverage",
+                "how far central intervals cover less than their mass",
+                behind,
+                limits.undercoverage,
+                behind <= limits.undercoverage,
+                self._covered[worst].first_bad,
+            ),
+            _at_least("coord_mass", "mean mass on coord tokens", mass, limits.coord_mass, self._first_without_mass),
+        ]
+
+
+# ---------------------------------------------------------------- the checklist
+
 
 Note = Callable[[str, int, int], None]
 """Hears what is being done, how many records of it are done, and how many there are."""
 
 
 @dataclass(frozen=True, slots=True)
-class Output:
+class RecordOutput:
     """What was written for one record, and how many objects were read from it and stand in the record."""
 
     place: Place
@@ -50,16 +232,16 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ChecklistReport:
     """The items, and the numbers behind them."""
 
     records: int
     coords: int
-    items: tuple[Item, ...]
+    items: tuple[CheckItem, ...]
     losses: Mapping[str, float]
     calibration: Mapping[str, Any]
     ended: Mapping[str, int]
-    outputs: tuple[Output, ...]
+    outputs: tuple[RecordOutput, ...]
 
     @property
     def passed(self) -> bool:
@@ -94,14 +276,14 @@ def trained_with(checkpoint: Path) -> Trained:
 
 def run_checklist(
     checkpoint: Checkpoint,
-    source: Source,
+    source: RecordSource,
     options: InferOptions,
     limits: Limits,
     note: Note,
     *,
     show: int,
     generator: Generator | None = None,
-) -> Report:
+) -> ChecklistReport:
     """Check a checkpoint on held-out records: teacher-forced, then by its own greedy answers.
 
     ``show`` is the number of first records whose output is kept. ``generator`` writes the answers in the model's place.
@@ -123,7 +305,7 @@ def run_checklist(
     if not checks.coords:
         raise InputError(source.path, "holds no object, so nothing about coordinates can be checked")
     written, outputs = _write(checkpoint, answers, show, note)
-    return Report(
+    return ChecklistReport(
         records=total,
         coords=checks.coords,
         items=(*written.items(limits), *checks.items()),
@@ -134,9 +316,11 @@ def run_checklist(
     )
 
 
-def _write(checkpoint: Checkpoint, answers: Answers, show: int, note: Note) -> tuple[OutputChecks, tuple[Output, ...]]:
+def _write(
+    checkpoint: Checkpoint, answers: Answers, show: int, note: Note
+) -> tuple[OutputChecks, tuple[RecordOutput, ...]]:
     """Let the checkpoint answer every record."""
-    checks, shown, done = OutputChecks(), dict[int, Output](), 0
+    checks, shown, done = OutputChecks(), dict[int, RecordOutput](), 0
     for numbers in answers.batches():
         for number, answer in zip(numbers, answers.of(numbers), strict=True):
             rollout = parse_rollout(answer.ids, checkpoint.table)
@@ -145,7 +329,7 @@ def _write(checkpoint: Checkpoint, answers: Answers, show: int, note: Note) -> t
             if number < show:
                 text = checkpoint.table.text(answer.ids)
                 predicted, annotated = len(rollout.predictions), len(record.objects)
-                shown[number] = Output(record.place, text, answer.ended, predicted, annotated)
+                shown[number] = RecordOutput(record.place, text, answer.ended, predicted, annotated)
         done += len(numbers)
         note("greedy answers", done, len(answers.records))
     return checks, tuple(shown[number] for number in sorted(shown))

@@ -6,17 +6,16 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import torch
 from pydantic import ValidationError
 
 from coordspec.config.inputs import Template
 from coordspec.errors import InputError
+from coordspec.infer.options import PROMPT_SETTINGS, Opening
 from coordspec.model.checkpoint import (
     PREPROCESS,
-    Attention,
-    Dtype,
     Processor,
     VisionLanguageModel,
     check_folder,
@@ -27,25 +26,6 @@ from coordspec.model.folder import MARKS
 from coordspec.rollout.tokens import TokenTable
 from coordspec.samples.fingerprint import Fingerprint, differences, fingerprint, read_fingerprint
 from coordspec.samples.prompt import Prompter
-
-_OF_TEMPLATE: Final = ("system_prompt", "user_prompt", "min_pixels", "max_pixels")
-"""Settings of a template that a fingerprint holds under their own names."""
-
-
-@dataclass(frozen=True, slots=True)
-class Opening:
-    """How a checkpoint is opened.
-
-    ``template`` holds settings of ``Template`` that replace those which the checkpoint was trained with; another value
-    is refused, so this is for a checkpoint that says nothing about them. ``device`` is one of torch, or ``auto``: the
-    GPU where there is one. With ``unknown_preprocessing`` a checkpoint without a fingerprint is taken as it is.
-    """
-
-    template: Mapping[str, Any]
-    dtype: Dtype = "auto"
-    attn_implementation: Attention = "sdpa"
-    device: str = "auto"
-    unknown_preprocessing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +59,9 @@ def open_checkpoint(path: Path, opening: Opening) -> Checkpoint:
     _refuse_adapter(path)
     check_folder(path)
     saved = _saved(path, opening)
-    template = _template(path, {name: saved[name] for name in _OF_TEMPLATE if name in saved} | dict(opening.template))
+    template = _template(
+        path, {name: saved[name] for name in PROMPT_SETTINGS if name in saved} | dict(opening.template)
+    )
     processor = load_processor(path, min_pixels=template.min_pixels, max_pixels=template.max_pixels)
     now = fingerprint(processor, template)
     if saved and (found := differences(saved, now)):

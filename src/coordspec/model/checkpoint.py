@@ -27,6 +27,7 @@ from transformers import (
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from transformers.utils import logging as progress
 
+from coordspec.config.inputs import Attention, Dtype
 from coordspec.coords import CoordVocab
 from coordspec.errors import InputError
 from coordspec.model.chat import IMAGE_PAD
@@ -40,8 +41,6 @@ MODELS: Final[Mapping[str, type[PreTrainedModel]]] = {
 }
 """The classes that can be loaded, by the ``model_type`` of config.json."""
 
-Dtype: TypeAlias = Literal["float32", "bfloat16", "auto"]
-Attention: TypeAlias = Literal["sdpa", "flash_attention_2", "eager"]
 
 CONFIG: Final = "config.json"
 WEIGHTS: Final = "model.safetensors"
@@ -89,7 +88,9 @@ class Processor:
         return CoordVocab.from_tokenizer(self.tokenizer)
 
 
-def load_model(path: Path, *, dtype: Dtype = "float32", attn_implementation: Attention = "sdpa") -> VisionLanguageModel:
+def load_model(
+    path: Path, *, dtype: Dtype | Literal["auto"] = "float32", attn_implementation: Attention = "sdpa"
+) -> VisionLanguageModel:
     """The model of a checkpoint folder, in evaluation mode, on the CPU.
 
     ``dtype`` is the type in which the weights are held; ``auto`` is the one that the checkpoint says.

@@ -1,19 +1,20 @@
-"""The data set that training reads: samples by number, and batches of them for a data loader."""
+"""What a data worker loads: samples by number and batches of them; for Stage-2, records and the prompts about them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from PIL import Image
 from torch.utils.data import Dataset
 
 from coordspec.errors import CoordspecError
 from coordspec.record import Record
-from coordspec.samples.collate import Batch, collate
+from coordspec.samples.batch import Batch, collate
 from coordspec.samples.encode import Encoder, Sample
 from coordspec.samples.images import ImageLimits, open_images, root_of
+from coordspec.samples.prompt import Prompt
 from coordspec.samples.records import Records
 
 Rows: TypeAlias = Sequence[Sequence[int]]
@@ -76,3 +77,43 @@ def checked(batches: Iterable[Batch | CoordspecError]) -> Iterator[Batch]:
         if isinstance(batch, CoordspecError):
             raise batch
         yield batch
+
+
+# ---------------------------------------------------------------- tasks of Stage-2
+
+
+class Task(NamedTuple):
+    """A record and the prompt about it.
+
+    ``number`` is that of the sample in its data. ``images`` are kept for a server that reads them itself, and are empty
+    otherwise.
+    """
+
+    record: Record
+    prompt: Prompt
+    number: int
+    images: tuple[Image.Image, ...]
+
+
+class TaskBatches(Dataset[list[Task] | CoordspecError]):
+    """As ``Batches``, with tasks instead of samples: those of all rows of a batch in one list."""
+
+    def __init__(self, samples: Samples, *, keep_images: bool) -> None:
+        self.samples = samples
+        self.keep_images = keep_images
+
+    def __getitem__(self, rows: Rows) -> list[Task] | CoordspecError:
+        try:
+            return [self._task(number) for row in rows for number in row]
+        except CoordspecError as error:
+            return error
+
+    def _task(self, number: int) -> Task:
+        """
+        Raises:
+            ContractError, InputError: as ``Samples``.
+        """
+        record, images = self.samples.opened(number)
+        self.samples.encoder.count_tokens(record)  # refuses what is too long
+        prompt = self.samples.encoder.prompt(record, images)
+        return Task(record, prompt, number, tuple(images) if self.keep_images else ())

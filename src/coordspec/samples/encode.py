@@ -14,8 +14,7 @@ from coordspec.contracts import NO_LOSS, Kind, rule
 from coordspec.errors import ContractError, Place
 from coordspec.losses.rows import IGNORE_INDEX
 from coordspec.record import Record
-from coordspec.samples.positions import RopePositions
-from coordspec.samples.prompt import Prompt, Prompter
+from coordspec.samples.prompt import Prompt, Prompter, RopePositions
 from coordspec.target import Target, TokenTable, ground_truth_target
 from coordspec.target.ground_truth import STAGE1
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -44,13 +44,18 @@ def fingerprint(processor: Processor, template: Template) -> Fingerprint:
     }
 
 
-def differences(saved: Fingerprint, now: Fingerprint) -> list[str]:
-    """One line for each fact in which two fingerprints differ."""
-    return [
-        f"{name} was {_shown(saved.get(name))} and is {_shown(now.get(name))}"
-        for name in {**saved, **now}
-        if saved.get(name) != now.get(name)
-    ]
+def differences(saved: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """One line for each fact in which two fingerprints, or other settings, differ."""
+    return [f"{name} was {shown(old)} and is {shown(new)}" for name, old, new in changes(saved, now)]
+
+
+def changes(old: Any, new: Any, at: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """The values in which two JSON values differ, with their dotted paths."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in {**old, **new}:
+            yield from changes(old.get(key), new.get(key), f"{at}.{key}" if at else str(key))
+    elif old != new:
+        yield at, old, new
 
 
 def read_fingerprint(checkpoint: Path) -> Fingerprint:
@@ -91,7 +96,8 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A JSON value as it stands in a message."""
     return json.dumps(value, ensure_ascii=False)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import nn
@@ -12,18 +12,45 @@ from torch.utils.data import DataLoader
 from coordspec.config.model import Config
 from coordspec.config.stage2 import Batch as Together
 from coordspec.config.stage2 import Decoding
+from coordspec.evaluate.categories import Categories
 from coordspec.evaluate.f1 import F1Table, score_free
+from coordspec.evaluate.overlaps import repeats
+from coordspec.evaluate.scenes import Geometry, make_scenes
+from coordspec.evaluate.summary import DUPLICATE_IOU
 from coordspec.generate import ModelGenerator, Request
-from coordspec.match import match_objects
+from coordspec.generate.answer import WINDOW
+from coordspec.match import match_objects, pairwise_iou
 from coordspec.ranks import agree, gather_sum, rank, world
 from coordspec.record import DetObject, Record
 from coordspec.rollout.parse import Rollout, parse_rollout
 from coordspec.samples.dataset import Samples
-from coordspec.train.agreement import Agreement, agreement
 from coordspec.train.objective import Prepared, StepLoss
 
-WINDOW = 16
-"""Batches of prompts among which those of similar length are generated for together."""
+# ---------------------------------------------------------------- one answer
+
+
+class Agreement(NamedTuple):
+    """Matched pairs, the sum of their IoUs, and predictions that repeat an earlier one as ``coordspec eval`` has it."""
+
+    matched: int
+    iou: float
+    duplicates: int
+
+
+def agreement(record: Record, predicted: Sequence[DetObject], pairs: Iterable[tuple[int, int]]) -> Agreement:
+    """The agreement of one answer; ``pairs`` are those of ``match_objects``.
+
+    Raises:
+        InputError: the image is too large to evaluate.
+    """
+    iou_PG = pairwise_iou(predicted, record.objects)
+    ious = [float(iou_PG[pair]) for pair in pairs]
+    side = make_scenes([record], [predicted], Categories()).predicted
+    repeated = set(repeats(side, Geometry.BOXES, DUPLICATE_IOU).predicted_P.tolist())
+    return Agreement(len(ious), sum(ious), len(repeated))
+
+
+# ---------------------------------------------------------------- all of them
 
 
 class MeanLoss(Protocol):

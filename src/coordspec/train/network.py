@@ -23,7 +23,7 @@ from coordspec.model.checkpoint import (
 from coordspec.model.lora import ADAPTER_WEIGHTS, LoraSpec, add_lora, save_adapter
 from coordspec.model.muon import MuonAdamW
 from coordspec.model.parts import Freeze, Rates, freeze_parts, pace_rows, parameter_groups
-from coordspec.samples.batch_guard import BatchGuard
+from coordspec.samples.batch import BatchGuard
 
 
 class Network:

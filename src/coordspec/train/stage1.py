@@ -15,8 +15,7 @@ from coordspec.losses.rows import IGNORE_INDEX
 from coordspec.losses.stage1 import Stage1Loss, stage1_loss
 from coordspec.model.checkpoint import VisionLanguageModel
 from coordspec.model.forward import head_weights, hidden_states
-from coordspec.samples.batch_guard import BatchGuard
-from coordspec.samples.collate import Batch
+from coordspec.samples.batch import Batch, BatchGuard
 from coordspec.samples.dataset import checked
 from coordspec.train.objective import Prepared, StepLoss
 

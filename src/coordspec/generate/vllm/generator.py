@@ -11,21 +11,23 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
+import torch
 from peft import PeftModel
+from torch import nn
 
 from coordspec.config.model import Config
 from coordspec.config.stage2 import Vllm
 from coordspec.errors import InputError
 from coordspec.generate.answer import Answer, Request
 from coordspec.generate.decode import Row
-from coordspec.generate.vllm.adapters import Adapters
+from coordspec.generate.padded import evaluating
 from coordspec.generate.vllm.chat import COMPLETIONS, Chat, Completion, banned_ids
 from coordspec.generate.vllm.client import Client
-from coordspec.generate.vllm.scored import logprobs_of
-from coordspec.generate.vllm.served import check_base, served_models
+from coordspec.generate.vllm.server import Adapters, check_base, served_models
 from coordspec.model.lora import save_adapter
 from coordspec.ranks import FIRST, agree, gather, rank
 from coordspec.rollout.tokens import TokenTable
+from coordspec.samples.prompt import Prompt, RopePositions
 
 TOLERANCE: Final = 0.1
 """Mean absolute difference of log-probabilities, in nats, up to which server and trainer are the same model.
@@ -180,3 +182,31 @@ class VllmGenerator:
     @property
     def _most(self) -> int:
         return self._config.rollout_matching.decoding.max_new_tokens
+
+
+# ---------------------------------------------------------------- what the model in training says to it
+
+
+def logprobs_of(model: nn.Module, prompt: Prompt, ids: Sequence[int]) -> list[float]:
+    """The log-probability of every id of an answer under a model of transformers, in one forward without gradients.
+
+    Over the whole vocabulary, at temperature 1, before penalties and filters.
+    """
+    device = next(model.parameters()).device
+    ids_T = torch.cat([prompt.ids_T, torch.tensor(list(ids[:-1]), dtype=torch.int64)])
+    types_T = torch.cat([prompt.types_T, torch.zeros(len(ids) - 1, dtype=torch.int64)])
+    positions = RopePositions(model.config)  # type: ignore[arg-type]
+    inputs = {
+        "input_ids": ids_T[None],
+        "attention_mask": torch.ones_like(ids_T)[None],
+        "mm_token_type_ids": types_T[None],
+        "position_ids": positions.of(ids_T, types_T, prompt.grid_I3)[:, None],
+        "pixel_values": prompt.pixels_ND,
+        "image_grid_thw": prompt.grid_I3,
+    }
+    with torch.no_grad(), evaluating(model):
+        output = model(**{name: value.to(device) for name, value in inputs.items()}, logits_to_keep=len(ids))
+    scores_SV = output.logits[0].float().log_softmax(-1)
+    chosen_S1 = torch.tensor(list(ids), device=device)[:, None]
+    found: list[float] = scores_SV.gather(-1, chosen_S1)[:, 0].tolist()
+    return found

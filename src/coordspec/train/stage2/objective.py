@@ -13,11 +13,10 @@ import torch
 
 from coordspec.errors import CoordspecError
 from coordspec.generate import Generator
-from coordspec.samples.batch_guard import BatchGuard
-from coordspec.samples.collate import collate
+from coordspec.samples.batch import BatchGuard, collate
+from coordspec.samples.dataset import Task
 from coordspec.samples.encode import Encoder
-from coordspec.samples.pack import pack
-from coordspec.samples.tasks import Task
+from coordspec.samples.stream import pack
 from coordspec.train.objective import Prepared, StepLoss
 from coordspec.train.stage1 import SAMPLES, TOKENS
 from coordspec.train.stage2.rollouts import (

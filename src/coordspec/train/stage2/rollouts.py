@@ -16,11 +16,11 @@ from coordspec.record import DetObject, Record
 from coordspec.rollout.parse import parse_rollout
 from coordspec.rollout.reasons import DropReason
 from coordspec.rollout.tokens import TokenTable
-from coordspec.samples.tasks import Task
+from coordspec.samples.dataset import Task
 from coordspec.target import Target, build_target, ground_truth_target
 from coordspec.target.dump import target_to_json
 from coordspec.target.objects import ground_truth_objects
-from coordspec.train.agreement import agreement
+from coordspec.train.evaluation import agreement
 
 CHANNEL_A: Final = "channel_a"
 """The row set of ``contracts/masks.yaml`` for the ground truth in Channel-A."""

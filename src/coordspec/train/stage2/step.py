@@ -31,7 +31,7 @@ from coordspec.losses.masked import CoordSlots, MaskedLoss, masked_loss
 from coordspec.losses.rows import IGNORE_INDEX
 from coordspec.model.checkpoint import VisionLanguageModel
 from coordspec.model.forward import head_weights, hidden_states, hidden_states_of_embeds
-from coordspec.samples.collate import Batch
+from coordspec.samples.batch import Batch
 from coordspec.samples.encode import KIND_CODES
 from coordspec.target import Slot, Target
 from coordspec.train.stage2.settings import Settings
