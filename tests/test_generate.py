@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections import Counter
 from copy import copy, deepcopy
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,10 @@ from coordspec.config.stage2 import Batch, Decoding, Termination
 from coordspec.coords import TOKENS
 from coordspec.generate import Answer, Ended, ModelGenerator
 from coordspec.generate.answer import Watch
-from coordspec.generate.sampling import draw, filtered, penalise
+from coordspec.generate.decode import draw, filters_of, pad_left
 from coordspec.predictions.coord_stats import coord_stats
 from coordspec.rollout import parse_rollout
+from coordspec.samples.prompt import RopePositions
 from train_samples import qwen2_5, qwen3
 
 NEW_TOKENS = 8
@@ -72,6 +74,10 @@ def test_nothing_comes_from_the_generation_config_of_a_checkpoint(monkeypatch: p
     assert generator(qwen3()).answers(requests(1)) == before
 
 
+SEEN = torch.tensor([[1, 4, 4]] * 6)
+"""Ids that stand in a prompt."""
+
+
 @pytest.mark.parametrize(
     ("decoding", "processors"),
     [
@@ -82,23 +88,52 @@ def test_nothing_comes_from_the_generation_config_of_a_checkpoint(monkeypatch: p
             {"temperature": 1.5, "top_k": 9, "top_p": 0.8},
             [TemperatureLogitsWarper(1.5), TopKLogitsWarper(9), TopPLogitsWarper(0.8)],
         ),
+        ({"repetition_penalty": 1.3, "top_k": 5}, [RepetitionPenaltyLogitsProcessor(1.3), TopKLogitsWarper(5)]),
     ],
-    ids=["temperature", "top_k", "top_p", "all"],
+    ids=["temperature", "top_k", "top_p", "all", "penalty"],
 )
 def test_filters_are_those_of_transformers(decoding: dict[str, Any], processors: list[Any]) -> None:
     scores = torch.randn(6, 40, generator=torch.Generator().manual_seed(0)) * 3
     scores[:, 7] = scores[:, 11]  # equal ones stay or go together with top_k
     expected = scores
     for processor in processors:
-        expected = processor(None, expected)
-    torch.testing.assert_close(filtered(scores, Decoding(do_sample=True, **decoding)), expected)
+        expected = processor(SEEN, expected)
+    found: Any = filters_of(Decoding(do_sample=True, **decoding))(SEEN, scores)
+    torch.testing.assert_close(found, expected)
 
 
-def test_the_penalty_is_that_of_transformers() -> None:
-    scores = torch.randn(2, 9, generator=torch.Generator().manual_seed(0))
-    written = torch.tensor([[1, 4, 4], [0, 2, 8]])
-    mask = torch.zeros(2, 9, dtype=torch.bool).scatter(1, written, True)
-    torch.testing.assert_close(penalise(scores, mask, 1.3), RepetitionPenaltyLogitsProcessor(1.3)(written, scores))
+def test_greedy_answers_go_through_the_penalty_alone() -> None:
+    scores = torch.randn(6, 40, generator=torch.Generator().manual_seed(0))
+    settings: dict[str, Any] = {"temperature": 3.0, "top_k": 2, "top_p": 0.1}
+    assert not filters_of(Decoding(**settings))
+    found: Any = filters_of(Decoding(repetition_penalty=1.3, **settings))(SEEN, scores)
+    torch.testing.assert_close(found, RepetitionPenaltyLogitsProcessor(1.3)(SEEN, scores))
+
+
+def plain(scores: list[float], temperature: float, top_k: int, top_p: float) -> set[int]:
+    """What may be drawn: of the ``top_k`` likeliest the fewest that hold the mass ``top_p``; as vLLM documents them."""
+    order = sorted(range(len(scores)), key=lambda token: -scores[token])[: top_k or len(scores)]
+    mass = [math.exp(scores[token] / temperature) for token in order]
+    held = list(itertools.accumulate(mass))
+    return {token for token, before in zip(order, [0.0, *held], strict=False) if before < top_p * held[-1]}
+
+
+@given(
+    st.lists(st.floats(-4, 4), min_size=2, max_size=12, unique=True),
+    st.sampled_from([0.5, 1.0, 2.0]),
+    st.integers(0, 14),
+    st.sampled_from([0.05, 0.31, 0.77, 1.0]),
+)
+def test_what_may_be_drawn(scores: list[float], temperature: float, top_k: int, top_p: float) -> None:
+    decoding = Decoding(do_sample=True, temperature=temperature, top_k=top_k, top_p=top_p)
+    found: Any = filters_of(decoding)(SEEN[:1], torch.tensor([scores], dtype=torch.float64))
+    assert set(found[0].isfinite().nonzero().flatten().tolist()) == plain(scores, temperature, top_k, top_p)
+
+
+def test_rows_are_penalised_for_their_own_tokens_alone() -> None:
+    """Shorter prompts are padded: the token of the padding is not penalised where it does not stand in a prompt."""
+    padded = pad_left(prompts(), RopePositions(qwen3().config), table().end_id, torch.device("cpu"))
+    assert [set(row) for row in padded.seen_BT.tolist()] == [set(prompt.ids_T.tolist()) for prompt in prompts()]
 
 
 def test_what_stands_in_the_prompt_or_was_written_is_penalised() -> None:
@@ -352,7 +387,7 @@ def test_entries_are_those_of_the_parser(
     values = [{"desc": f"x{desc}", "bbox_2d": [TOKENS[first + i] for i in range(4)]} for desc, first in objects]
     text = json.dumps({f"object_{i}": value for i, value in enumerate(values, 1)}, separators=separators)
     assert watch(text)[2] == len(parse_rollout(ids_of(text), table()).entries) == len(objects)
-    runs = [len(list(group)) for _, group in groupby(values)]
+    runs = [len(list(group)) for _, group in itertools.groupby(values)]
     before_last = runs[:-1] + [runs[-1] - 1] if runs else []  # an entry that the answer ends with is not ended by us
     expected = Ended.REPEATS if any(run > most for run in before_last) else None
     assert watch(text, max_repeats=most)[0] is expected

@@ -19,8 +19,7 @@ from coordspec.config.model import Config
 from coordspec.config.stage2 import Vllm
 from coordspec.errors import InputError
 from coordspec.generate.answer import Answer, Request
-from coordspec.generate.decode import Row
-from coordspec.generate.padded import evaluating
+from coordspec.generate.decode import Draft, evaluating
 from coordspec.generate.vllm.chat import COMPLETIONS, Chat, Completion, banned_ids
 from coordspec.generate.vllm.client import Client
 from coordspec.generate.vllm.server import Adapters, check_base, served_models
@@ -169,11 +168,11 @@ class VllmGenerator:
         Raises:
             InputError: the server has ended it earlier than any rule says.
         """
-        row = Row(request, self._table, self._config.rollout_matching.termination, self._most)
+        draft = Draft(request, self._table, self._config.rollout_matching.termination, self._most)
         for token, logprob in zip(found.ids, found.logprobs, strict=True):
-            row.add(token, logprob, None)
-            if row.ended is not None:
-                return row.answer()
+            draft.add(token, logprob, None)
+            if draft.ended is not None:
+                return draft.answer()
         raise self._client.fault(
             f"has ended an answer behind {len(found.ids)} tokens with finish_reason {found.finish_reason}, and "
             f"neither with <|im_end|> nor at max_new_tokens: {self._most}; start vLLM as docs/training/VLLM.md says"
