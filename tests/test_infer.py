@@ -478,7 +478,7 @@ def test_the_command(home: Path, tmp_path: Path, coordspec: Callable[..., Any]) 
         "  0 truncated, 3 unreadable; ended by: max_new_tokens 3",
     ]
     assert coordspec(*words).out == f"{out}: 3 records, 3 of them from before\n"
-    refused = coordspec(*words, "--sample", "--top-k", 5, "--top-p", 0.9)
+    refused = coordspec(*words, "--do-sample", "--top-k", 5, "--top-p", 0.9)
     assert refused.status == 2
     for change in ("decoding.do_sample was false and is true", "decoding.top_p was 1.0 and is 0.9"):
         assert change in refused.err

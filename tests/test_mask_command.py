@@ -134,7 +134,7 @@ def test_a_prediction_file_is_a_rollout_file(mask: Run, tmp_path: Path) -> None:
 def test_dumped_targets(coordspec: Run, tmp_path: Path) -> None:
     write_set(tmp_path)
     (tmp_path / "targets.jsonl").write_text(dump_line() + "\n" + dump_line("train.jsonl:9") + "\n", "utf-8")
-    done = coordspec("mask", "targets.jsonl", *T, "--sample", "2", "--format", "json")
+    done = coordspec("mask", "targets.jsonl", *T, "--lines", "2", "--format", "json")
     (found,) = samples(done)
     assert (found["sample"], found["image"], found["policy"]) == ("train.jsonl:9", None, "unified")
 
@@ -149,19 +149,19 @@ def test_which_samples(mask: Run, tmp_path: Path) -> None:
     write_set(tmp_path, [ROLLOUT] * 6)
     names = lambda *words: [item["sample"][-1] for item in samples(mask(*R, "--format", "json", *words))]  # noqa: E731
     assert names() == list("123456")
-    assert names("--sample", "2", "--sample", "5-6") == list("256")
+    assert names("--lines", "2", "--lines", "5-6") == list("256")
     assert names("--max-samples", "2") == list("12")
-    done = mask("--sample", "3-6", "--max-samples", "1", "--format", "json")
+    done = mask("--lines", "3-6", "--max-samples", "1", "--format", "json")
     assert [item["sample"] for item in samples(done)] == ["data.jsonl:3"]
-    assert done.err == "note: 3 more samples not shown; see --max-samples and --sample\n"
+    assert done.err == "note: 3 more samples not shown; see --max-samples and --lines\n"
 
 
 def test_lines_that_are_not_looked_at_are_not_read(mask: Run, tmp_path: Path) -> None:
     write_set(tmp_path, [ROLLOUT] * 2)
     with (tmp_path / "data.jsonl").open("a", encoding="utf-8") as stream:
         stream.write("{broken\n")
-    assert mask("--sample", "2").status == 0
-    done = mask("--sample", "3")
+    assert mask("--lines", "2").status == 0
+    done = mask("--lines", "3")
     assert done.status == 2
     assert "data.jsonl:3: " in done.err
 
@@ -232,8 +232,8 @@ USAGE: dict[str, tuple[tuple[str, ...], str]] = {
     "ground truth rows": (("data.jsonl", *T, *R, "--policy", "stage1"), "--policy stage1 is for the ground truth"),
     "gate without rollouts": (("data.jsonl", *T, "--iou-gate", "0.5"), "--iou-gate does nothing without --rollouts"),
     "gate": (("data.jsonl", *T, *R, "--iou-gate", "2"), "2.0 is not in the range 0<=x<=1"),
-    "sample": (("data.jsonl", *T, "--sample", "a"), "'a' is neither a line number from 1 nor a range such as 10-12"),
-    "beyond": (("data.jsonl", *T, "--sample", "1,9"), "error: data.jsonl: has 1 line, and --sample names line 9"),
+    "sample": (("data.jsonl", *T, "--lines", "a"), "'a' is neither a line number from 1 nor a range such as 10-12"),
+    "beyond": (("data.jsonl", *T, "--lines", "1,9"), "error: data.jsonl: has 1 line, and --lines names line 9"),
     "overwrite": (("data.jsonl", *T, "--overwrite"), "--overwrite does nothing without --html"),
     "twice stdin": (("-", *T, "--rollouts", "-"), "only one of DATA and --rollouts can be standard input"),
     "dump and policy": (("dump.jsonl", *T, "--policy", "unified"), "--policy does nothing with dumped targets, which"),
@@ -245,7 +245,7 @@ USAGE: dict[str, tuple[tuple[str, ...], str]] = {
     "dump and root": (("dump.jsonl", *T, "--image-root", "."), "--image-root does nothing with dumped targets"),
     "broken dump": (("half.jsonl", *T), "error: half.jsonl:1: is no dumped target: Object missing required field"),
     "dump of objects": (("wrong.jsonl", *T), "error: wrong.jsonl:1: is no dumped target: "),
-    "a record after dumps": (("dump.jsonl", *T, "--sample", "2"), "error: dump.jsonl:2: is no dumped target"),
+    "a record after dumps": (("dump.jsonl", *T, "--lines", "2"), "error: dump.jsonl:2: is no dumped target"),
     "empty": (("empty.jsonl", *T), "error: empty.jsonl: is empty, so there is nothing to look at"),
     "escaping image": (("escape.jsonl", *T), "escape.jsonl:1: images[0]: "),
     "page over data": (("data.jsonl", *T, "--html", "data.jsonl", "--overwrite"), "data.jsonl: is being read"),

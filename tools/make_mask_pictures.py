@@ -75,10 +75,10 @@ def terminal_picture(words: Sequence[str], target: Path) -> None:
     terminal = Terminal()
     os.environ["COLUMNS"] = str(COLUMNS)
     with contextlib.redirect_stdout(terminal):
-        run([*words, "--sample", "1"])
+        run([*words, "--lines", "1"])
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, highlight=False)
     console.print(
-        "$ coordspec mask shapes/train.jsonl --rollouts rollouts.jsonl --tokenizer tiny --sample 1", style="bold"
+        "$ coordspec mask shapes/train.jsonl --rollouts rollouts.jsonl --tokenizer tiny --lines 1", style="bold"
     )
     console.print(Text.from_ansi(terminal.getvalue()))
     target.write_text(console.export_svg(title="coordspec mask"), "utf-8")

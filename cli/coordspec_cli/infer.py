@@ -29,27 +29,27 @@ if TYPE_CHECKING:
     help="Prediction file (.jsonl). One of the same run is continued.",
 )
 @click.option("--overwrite", is_flag=True, help="Start PREDS over, whatever it holds.")
-@click.option("--sample", "do_sample", is_flag=True, help="Draw tokens instead of taking the likeliest.")
+@click.option("--do-sample", is_flag=True, help="Draw tokens instead of taking the likeliest.")
 @click.option(
     "--temperature",
     type=click.FloatRange(min=0, min_open=True),
     default=DECODING.temperature,
     show_default=True,
-    help="Divisor of the logits; with --sample alone.",
+    help="Divisor of the logits; with --do-sample alone.",
 )
 @click.option(
     "--top-p",
     type=click.FloatRange(0, 1, min_open=True),
     default=DECODING.top_p,
     show_default=True,
-    help="Draw from the likeliest tokens that hold this mass; with --sample alone.",
+    help="Draw from the likeliest tokens that hold this mass; with --do-sample alone.",
 )
 @click.option(
     "--top-k",
     type=click.IntRange(min=0),
     default=DECODING.top_k,
     show_default=True,
-    help="Draw from as many of the likeliest tokens, 0 for all; with --sample alone.",
+    help="Draw from as many of the likeliest tokens, 0 for all; with --do-sample alone.",
 )
 @click.option(
     "--repetition-penalty",

@@ -74,7 +74,7 @@ def _ranges(_ctx: click.Context, _param: click.Parameter, words: tuple[str, ...]
     help="Folder that image paths are relative to; without it the folder of DATA.",
 )
 @click.option(
-    "--sample",
+    "--lines",
     "ranges",
     multiple=True,
     callback=_ranges,
@@ -228,4 +228,4 @@ def _notes(selection: Selection) -> Iterator[str]:
     if selection.without:
         yield f"{plural(selection.without, 'record')} without a rollout left out"
     if selection.left_out:
-        yield f"{plural(selection.left_out, 'more sample')} not shown; see --max-samples and --sample"
+        yield f"{plural(selection.left_out, 'more sample')} not shown; see --max-samples and --lines"

@@ -2,7 +2,7 @@
 
 This is a loop of our own and not ``generate`` of transformers: every row draws by random numbers of its own, its
 log-probabilities and the distributions at its coordinates are taken as they come and no scores are kept, rows that are
-done leave the batch, and no setting comes from the ``generation_config.json`` of a checkpoint. The filters of the scores
+done leave the batch, and no setting comes from the ``generation_config.json`` of a checkpoint. Filters of the scores
 are the logits processors of transformers.
 """
 

@@ -122,7 +122,7 @@ def _pick(data: str, ask: Ask) -> Picked:
                 lines.append(line)
     beyond = next((last for _, last in ask.ranges if last > total), None)
     if beyond is not None:
-        raise InputError(data, f"has {plural(total, 'line')}, and --sample names line {beyond}")
+        raise InputError(data, f"has {plural(total, 'line')}, and --lines names line {beyond}")
     if not total:
         raise InputError(data, "is empty, so there is nothing to look at")
     return Picked(lines, asked, total)
