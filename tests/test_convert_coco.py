@@ -21,7 +21,7 @@ from PIL import Image
 from coordspec.boxes import polygon_area
 from coordspec.convert import CONVERTERS, ConvertOptions, SourceError
 from coordspec.convert.coco_file import CocoFile
-from coordspec.convert.options import Crowd, Duplicates, Geometry, Multipart, Order, OutOfFrame
+from coordspec.convert.options import Crowd, Duplicates, Geometry, Multipart, ObjectOrder, OutOfFrame
 from coordspec.coords import TOKENS
 from coordspec.errors import InputError, Place
 from coordspec.jsonl.parse import parse_line
@@ -90,8 +90,8 @@ def small():
 
 CASES = [
     ("defaults", {}, [MASK, CAT, LIGHT], {}),
-    ("source order", {"order": Order.SOURCE}, [LIGHT, CAT, MASK], {}),
-    ("largest first", {"order": Order.AREA}, [MASK, CAT, LIGHT], {}),
+    ("source order", {"order": ObjectOrder.SOURCE}, [LIGHT, CAT, MASK], {}),
+    ("largest first", {"order": ObjectOrder.AREA}, [MASK, CAT, LIGHT], {}),
     (
         "crowd kept",
         {"crowd": Crowd.KEEP},
@@ -573,7 +573,7 @@ def documents(draw):
 OPTIONS = st.builds(
     ConvertOptions,
     geometry=st.sampled_from(Geometry),
-    order=st.sampled_from(Order),
+    order=st.sampled_from(ObjectOrder),
     crowd=st.sampled_from([Crowd.SKIP, Crowd.KEEP]),
     multipart=st.sampled_from([Multipart.BBOX, Multipart.LARGEST]),
     duplicates=st.sampled_from(Duplicates),
@@ -632,9 +632,9 @@ def test_against_a_naive_converter(tmp_path_factory, document, options):
     expected = [made for made in expected if made is not None]
     if options.duplicates is Duplicates.DROP:
         expected = [made for i, made in enumerate(expected) if made not in expected[:i]]
-    if options.order is Order.READING:
+    if options.order is ObjectOrder.READING:
         expected.sort(key=corner)
-    if options.order is Order.AREA:
+    if options.order is ObjectOrder.AREA:
         expected.sort(key=extent, reverse=True)
     got = [(o.desc, "poly", o.poly) if o.poly else (o.desc, "bbox_2d", o.bbox_2d) for o in record.objects]
     assert got == expected

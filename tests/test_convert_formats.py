@@ -20,7 +20,7 @@ from PIL import Image
 
 import format_writers as writers
 from coordspec.convert import CONVERTERS, ConvertOptions
-from coordspec.convert.options import Order
+from coordspec.convert.options import ObjectOrder
 from coordspec.coords import bins_from_pixels, pixel_from_bin, pixels_from_bins
 from coordspec.jsonl.parse import parse_line
 from coordspec.record import Record
@@ -905,7 +905,7 @@ def test_options_that_would_do_nothing(words, reason, capsys):
 def test_qwen_without_the_meaning_of_its_numbers_is_a_bad_call():
     write({"a.jsonl": [{"image": PATH, "objects": []}]})
     with pytest.raises(ValueError, match="qwen_coords has to say"):
-        list(CONVERTERS["qwen"].convert("a.jsonl", ConvertOptions(order=Order.SOURCE)))
+        list(CONVERTERS["qwen"].convert("a.jsonl", ConvertOptions(order=ObjectOrder.SOURCE)))
 
 
 def test_what_is_read_is_never_replaced(capsys):

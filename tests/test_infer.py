@@ -19,7 +19,7 @@ from coordspec.config.stage2 import Decoding
 from coordspec.coords import TOKENS
 from coordspec.errors import ContractError, InputError
 from coordspec.generate import Answer, CoordStat, Ended
-from coordspec.infer.answers import Answers, predict, records_of
+from coordspec.infer.answers import RecordAnswers, predict, records_of
 from coordspec.infer.checkpoint import Checkpoint, open_checkpoint
 from coordspec.infer.options import InferOptions, Opening, RecordSource
 from coordspec.infer.run import InferListener, PredictionOutput, infer, open_output
@@ -183,7 +183,7 @@ def test_records_of_similar_length_are_answered_together(checkpoint: Checkpoint,
         Image.new("RGB", (side, side)).save(tmp_path / f"{i}.png")
         lines.append(json.dumps({"images": [f"{i}.png"], "width": side, "height": side, "objects": []}))
     (tmp_path / "a.jsonl").write_text("\n".join(lines) + "\n")
-    answers = Answers(checkpoint, RecordSource(str(tmp_path / "a.jsonl"), MAX_LINE), OPTIONS)
+    answers = RecordAnswers(checkpoint, RecordSource(str(tmp_path / "a.jsonl"), MAX_LINE), OPTIONS)
     assert list(answers.batches()) == [[0, 2], [4, 1], [3]]
 
 

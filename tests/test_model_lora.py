@@ -14,7 +14,7 @@ from peft import PeftModel
 from coordspec.errors import InputError
 from coordspec.model.checkpoint import embedding_weight, head_weight, is_tied, load_model, load_processor
 from coordspec.model.lora import LoraSpec, add_lora, load_adapter, merge_adapter, merge_saved_adapter, save_adapter
-from coordspec.model.parts import Freeze, Head, Part, Rates, parameter_groups, part_of
+from coordspec.model.parts import Freeze, Head, ModelPart, Rates, parameter_groups, part_of
 from model_samples import batch, folder, logits, model, processor
 
 COORDS = processor().coords
@@ -85,7 +85,7 @@ def test_the_head_matrix_of_adapted_rows_takes_gradients() -> None:
     product = hidden @ head_weight(one).T
     torch.testing.assert_close(product, one(**inputs).logits[0])
     product.logsumexp(-1).sum().backward()
-    trained = {name: p for name, p in one.named_parameters() if p.requires_grad and part_of(name) is Part.TOKENS}
+    trained = {name: p for name, p in one.named_parameters() if p.requires_grad and part_of(name) is ModelPart.TOKENS}
     assert len(trained) == 2
     assert all(parameter.shape == (1000, 128) and parameter.grad.abs().max() > 0 for parameter in trained.values())
 
@@ -94,7 +94,7 @@ def test_the_head_matrix_of_adapted_rows_takes_gradients() -> None:
 def test_what_is_trained(head: Head, tokens: int) -> None:
     one = adapted(False, head)
     trained = [name for name, parameter in one.named_parameters() if parameter.requires_grad]
-    assert sum(part_of(name) is Part.TOKENS for name in trained) == tokens
+    assert sum(part_of(name) is ModelPart.TOKENS for name in trained) == tokens
     assert sum("lora_" in name for name in trained) == 2 * 4 * len(LAYERS)
     assert len(trained) == tokens + 2 * 4 * len(LAYERS)
 
@@ -110,14 +110,14 @@ def test_coord_rows_have_their_rate_under_lora() -> None:
 @pytest.mark.parametrize(
     ("freeze", "parts"),
     [
-        (Freeze(head="frozen"), {Part.VISION, Part.PROJECTOR, Part.LANGUAGE}),
-        (Freeze(vision=True, head="frozen"), {Part.PROJECTOR, Part.LANGUAGE}),
-        (Freeze(projector=True, head="frozen"), {Part.VISION, Part.LANGUAGE}),
-        (Freeze(language=True, head="frozen"), {Part.VISION, Part.PROJECTOR}),
+        (Freeze(head="frozen"), {ModelPart.VISION, ModelPart.PROJECTOR, ModelPart.LANGUAGE}),
+        (Freeze(vision=True, head="frozen"), {ModelPart.PROJECTOR, ModelPart.LANGUAGE}),
+        (Freeze(projector=True, head="frozen"), {ModelPart.VISION, ModelPart.LANGUAGE}),
+        (Freeze(language=True, head="frozen"), {ModelPart.VISION, ModelPart.PROJECTOR}),
     ],
     ids=["head", "head and vision", "head and projector", "head and language"],
 )
-def test_frozen_parts_get_no_adapters(freeze: Freeze, parts: set[Part]) -> None:
+def test_frozen_parts_get_no_adapters(freeze: Freeze, parts: set[ModelPart]) -> None:
     spec = LoraSpec(2, 4.0, 0.0, ("qkv", "linear_fc1", "q_proj"))
     one = add_lora(load_model(folder()), spec, freeze, COORDS)
     assert {part_of(name) for name, p in one.named_parameters() if p.requires_grad} == parts

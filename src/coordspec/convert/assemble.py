@@ -14,7 +14,7 @@ from coordspec.convert.options import (
     Crowd,
     Duplicates,
     Multipart,
-    Order,
+    ObjectOrder,
     OutOfFrame,
 )
 from coordspec.convert.pixels import PixelImage, PixelObject, SourceError
@@ -97,15 +97,15 @@ def assemble(image: PixelImage, options: ConvertOptions, counts: Counts) -> Reco
     return Record((path,), image.width, image.height, tuple(objects), place=Place(image.where))
 
 
-def in_order(objects: Iterable[DetObject], order: Order) -> list[DetObject]:
+def in_order(objects: Iterable[DetObject], order: ObjectOrder) -> list[DetObject]:
     """The objects sorted; ties keep their order.
 
     ``reading`` is top to bottom, then left to right, by the upper left corner of the enclosing box in bins; ``area`` is
     by that box's area, largest first.
     """
-    if order is Order.SOURCE:
+    if order is ObjectOrder.SOURCE:
         return list(objects)
-    if order is Order.READING:
+    if order is ObjectOrder.READING:
         return sorted(objects, key=lambda item: reading_order(enclosing_box(_bins(item))))
     return sorted(objects, key=_box_area, reverse=True)
 

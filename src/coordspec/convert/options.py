@@ -13,7 +13,7 @@ class Geometry(StrEnum):
     POLY = "poly"
 
 
-class Order(StrEnum):
+class ObjectOrder(StrEnum):
     """The order of the objects of one image."""
 
     READING = "reading"
@@ -90,7 +90,7 @@ class ConvertOptions:
     """
 
     geometry: Geometry = Geometry.BBOX
-    order: Order = Order.READING
+    order: ObjectOrder = ObjectOrder.READING
     crowd: Crowd = Crowd.SKIP
     multipart: Multipart = Multipart.BBOX
     duplicates: Duplicates = Duplicates.DROP

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from transformers.generation import (
+from transformers.generation.logits_process import (
     LogitsProcessor,
     LogitsProcessorList,
     RepetitionPenaltyLogitsProcessor,
@@ -110,7 +110,7 @@ class ModelGenerator:
     def _choose(self, logits_BV: torch.Tensor, seen_BT: torch.Tensor, rows: Sequence[Draft]) -> torch.Tensor:
         """Give each row its next token."""
         never_BV = logits_BV.masked_fill(self._never(logits_BV), float("-inf"))
-        scores_BV: Any = self._filters(seen_BT, never_BV)
+        scores_BV: Any = self._filters(seen_BT, never_BV)  # type: ignore[arg-type]  # it asks for types of old
         tokens_B = next_tokens(scores_BV, [row.draws for row in rows] if self._decoding.do_sample else None)
         logprobs_B = logits_BV.log_softmax(-1).gather(-1, tokens_B[:, None])[:, 0]
         tokens = tokens_B.tolist()

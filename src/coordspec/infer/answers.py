@@ -37,7 +37,7 @@ def records_of(source: RecordSource) -> Records:
     return records
 
 
-class Answers:
+class RecordAnswers:
     """Answers by the numbers of their records. Making it reads and checks every record, and looks at no image."""
 
     def __init__(

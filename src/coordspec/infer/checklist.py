@@ -18,7 +18,7 @@ from coordspec.config.inputs import Template
 from coordspec.errors import InputError, Place
 from coordspec.evaluate.calibration import MASSES
 from coordspec.generate import Answer, Ended, Generator
-from coordspec.infer.answers import LIMITS, Answers
+from coordspec.infer.answers import LIMITS, RecordAnswers
 from coordspec.infer.checkpoint import Checkpoint
 from coordspec.infer.forced import BASE, MASS, BestTemperature, Forced, Smoother, covered, forced, modes
 from coordspec.infer.options import InferOptions, Limits, RecordSource
@@ -293,7 +293,7 @@ def run_checklist(
         InputError: a file cannot be read, or no record has an object.
     """
     trained = trained_with(checkpoint.path)
-    answers = Answers(checkpoint, source, options, generator)
+    answers = RecordAnswers(checkpoint, source, options, generator)
     checks = ForcedChecks(trained.loss, limits)
     total = len(answers.records)
     template = checkpoint.template.model_copy(update={"max_length": trained.max_length})
@@ -317,7 +317,7 @@ def run_checklist(
 
 
 def _write(
-    checkpoint: Checkpoint, answers: Answers, show: int, note: Note
+    checkpoint: Checkpoint, answers: RecordAnswers, show: int, note: Note
 ) -> tuple[OutputChecks, tuple[RecordOutput, ...]]:
     """Let the checkpoint answer every record."""
     checks, shown, done = OutputChecks(), dict[int, RecordOutput](), 0

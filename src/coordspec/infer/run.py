@@ -16,7 +16,7 @@ from typing import IO, Any, Final
 
 from coordspec.errors import ContractError, InputError
 from coordspec.generate import Answer, Ended, Generator
-from coordspec.infer.answers import Answers, predict
+from coordspec.infer.answers import RecordAnswers, predict
 from coordspec.infer.checkpoint import Checkpoint, weights_sha256
 from coordspec.infer.options import InferOptions, RecordSource
 from coordspec.jsonl.inputs import STDIN
@@ -216,7 +216,7 @@ def infer(
         ContractError: a record or an image is refused, or a line of the file that is there.
         InputError: a file cannot be used; see ``open_output``.
     """
-    answers = Answers(checkpoint, source, options, generator)
+    answers = RecordAnswers(checkpoint, source, options, generator)
     run = describe(checkpoint, source, options)
     with open_output(
         out, run, overwrite=overwrite, sources=[source.path], max_line_bytes=source.max_line_bytes

@@ -102,7 +102,7 @@ class Distribution(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Scores:
+class ScoredBlock:
     """The terms of a block of rows, and what their gradient is made of."""
 
     terms: CoordTerms
@@ -129,7 +129,7 @@ def distribution(coord_logits_NK: Tensor, temperature: float) -> Distribution:
     )
 
 
-def score(coord_logits_NK: Tensor, bins_N: Tensor, targets: SoftTargets, temperature: float) -> Scores:
+def score(coord_logits_NK: Tensor, bins_N: Tensor, targets: SoftTargets, temperature: float) -> ScoredBlock:
     """The terms of a block of rows."""
     dist = distribution(coord_logits_NK, temperature)
     q_NK = targets.of(bins_N)
@@ -139,10 +139,10 @@ def score(coord_logits_NK: Tensor, bins_N: Tensor, targets: SoftTargets, tempera
         gap_NK.abs().sum(1) / (q_NK.shape[1] - 1),
         dist.scaled_lse_N - dist.scaled_NK.gather(1, bins_N[:, None]).squeeze(1),
     )
-    return Scores(terms, dist, q_NK, gap_NK)
+    return ScoredBlock(terms, dist, q_NK, gap_NK)
 
 
-def gradient(scores: Scores, bins_N: Tensor, weights_N: CoordTerms, temperature: float) -> Tensor:
+def gradient(scores: ScoredBlock, bins_N: Tensor, weights_N: CoordTerms, temperature: float) -> Tensor:
     """``dz_NK`` of the weighted sum of the terms; ``weights_N`` has one weight for each term and row.
 
     ``scores`` is used up.

@@ -154,6 +154,7 @@ class _HeadLoss(torch.autograd.Function):
         ctx: Any, hidden_TD: Tensor, head_VD: Tensor, coord_rows_KD: Tensor | None, plan: _Plan
     ) -> tuple[Tensor, ...]:
         hidden_grad, head_grad, rows_grad, _ = (plan.grad and need for need in ctx.needs_input_grad)
+        # Types are chosen by hand below. Under autocast the sums would be rounded where they are to be float32.
         with torch.autocast(hidden_TD.device.type, enabled=False):
             head = Head(head_VD, coord_rows_KD, plan.ids_K, plan.dtype, head_grad=head_grad, rows_grad=rows_grad)
             work = _Pass(hidden_TD, head, plan, hidden_grad=hidden_grad, grad=hidden_grad or head_grad or rows_grad)
@@ -162,8 +163,11 @@ class _HeadLoss(torch.autograd.Function):
             coord_logits_SK = work.coord_logits()
             loss = work.total(ce_N, scores_5M)
         head.release()
+        # Hidden states are kept for the slots alone, whose gradient is known in the backward only. All other gradients
+        # exist already: a graph from here to the logits would hold [T, V] floats, which is what this file avoids.
         ctx.work = work
         ctx.save_for_backward(hidden_TD if len(plan.slots_S) else None)
+        # they are for the log; a gradient through one of them would be silently wrong, and so is an error
         ctx.mark_non_differentiable(ce_N, lse_N, scores_5M)
         return loss, coord_logits_SK, ce_N, lse_N, scores_5M
 
@@ -203,6 +207,7 @@ class _Pass:
             for block, z_BV in self._blocks(logits_NV):
                 found_2N[:, block] = _cross_entropy_(z_BV, targets_N[block], coefs_of_N[block])
                 self._write_back(logits_NV, block, z_BV)
+            # at once, while the chunk's logits, which now are its gradient, are in memory: the next chunk reuses it
             if self._grad:
                 self._add(ce.rows_N[chunk], self._head.backward(logits_NV, hidden_ND, hidden_grad=self._wants_hidden))
         return out_2N[0], out_2N[1]
@@ -307,6 +312,8 @@ class _Pass:
 
     def _blocks(self, logits_NV: Tensor) -> Iterator[tuple[slice, Tensor]]:
         """Blocks of rows in float32 or wider: the logits themselves where they are, else a copy."""
+        # Several operations go over a block, one behind the other. A block that is larger than the cache is read from
+        # memory by each of them; one that is too small is all overhead.
         size = BLOCK_BYTES.get(logits_NV.device.type, BLOCK_BYTES_ELSEWHERE)
         step = max(1, size // (logits_NV.shape[1] * self._precise.itemsize))
         for start in range(0, len(logits_NV), step):

@@ -14,7 +14,7 @@ from coordspec.coords import CoordVocab
 Head: TypeAlias = Literal["full", "coord_rows", "frozen"]
 
 
-class Part(StrEnum):
+class ModelPart(StrEnum):
     """What a parameter belongs to. ``TOKENS`` are the token embedding and the language-model head."""
 
     VISION = "vision"
@@ -24,12 +24,12 @@ class Part(StrEnum):
 
 
 _PREFIXES: Final = (
-    ("lm_head.", Part.TOKENS),
-    ("model.language_model.embed_tokens.", Part.TOKENS),
-    ("model.language_model.", Part.LANGUAGE),
-    ("model.visual.merger.", Part.PROJECTOR),
-    ("model.visual.deepstack_merger_list.", Part.PROJECTOR),
-    ("model.visual.", Part.VISION),
+    ("lm_head.", ModelPart.TOKENS),
+    ("model.language_model.embed_tokens.", ModelPart.TOKENS),
+    ("model.language_model.", ModelPart.LANGUAGE),
+    ("model.visual.merger.", ModelPart.PROJECTOR),
+    ("model.visual.deepstack_merger_list.", ModelPart.PROJECTOR),
+    ("model.visual.", ModelPart.VISION),
 )
 _TABLE: Final = "pos_embed.weight"
 _PEFT: Final = "base_model.model."
@@ -45,13 +45,13 @@ class Freeze:
     language: bool = False
     head: Head = "full"
 
-    def holds(self, part: Part) -> bool:
+    def holds(self, part: ModelPart) -> bool:
         """True where no parameter of the part is trained."""
         return {
-            Part.VISION: self.vision,
-            Part.PROJECTOR: self.projector,
-            Part.LANGUAGE: self.language,
-            Part.TOKENS: self.head == "frozen",
+            ModelPart.VISION: self.vision,
+            ModelPart.PROJECTOR: self.projector,
+            ModelPart.LANGUAGE: self.language,
+            ModelPart.TOKENS: self.head == "frozen",
         }[part]
 
 
@@ -64,9 +64,9 @@ class Rates:
     projector: float | None = None
     coord: float | None = None
 
-    def of(self, part: Part) -> float:
+    def of(self, part: ModelPart) -> float:
         """The rate of a part; of ``TOKENS`` that of the rows that are no coord tokens."""
-        own = {Part.VISION: self.vision, Part.PROJECTOR: self.projector}.get(part)
+        own = {ModelPart.VISION: self.vision, ModelPart.PROJECTOR: self.projector}.get(part)
         return self.learning_rate if own is None else own
 
     @property
@@ -85,7 +85,7 @@ class Group(TypedDict):
     muon: bool
 
 
-def part_of(name: str) -> Part:
+def part_of(name: str) -> ModelPart:
     """The part that a parameter of a Qwen3-VL or Qwen2.5-VL belongs to, by its name, inside peft or not.
 
     Raises:
@@ -107,7 +107,7 @@ def freeze_parts(model: nn.Module, freeze: Freeze, coords: CoordVocab) -> None:
     for name, parameter in model.named_parameters():
         part = part_of(name)
         parameter.requires_grad_(not freeze.holds(part))
-        if part is Part.TOKENS and freeze.head == "coord_rows":
+        if part is ModelPart.TOKENS and freeze.head == "coord_rows":
             _keep_gradient_of(parameter, coords)
 
 
@@ -128,9 +128,9 @@ def parameter_groups(
         if not parameter.requires_grad:
             continue
         part = part_of(name)
-        decays = parameter.ndim > 1 and part is not Part.TOKENS and not name.endswith(_TABLE)
-        key = f"{part} without decay" if part is not Part.TOKENS and not decays else part.value
-        rate = tokens if part is Part.TOKENS else rates.of(part)
+        decays = parameter.ndim > 1 and part is not ModelPart.TOKENS and not name.endswith(_TABLE)
+        key = f"{part} without decay" if part is not ModelPart.TOKENS and not decays else part.value
+        rate = tokens if part is ModelPart.TOKENS else rates.of(part)
         by_muon = muon is not None and decays and parameter.ndim == 2  # noqa: PLR2004 (a matrix, no convolution)
         if muon is not None and by_muon:
             key, rate = f"{part} by muon", muon
@@ -154,7 +154,7 @@ def pace_rows(optimizer: torch.optim.Optimizer, model: nn.Module, rates: Rates, 
     share = min(rates.of_coords, rates.learning_rate) / high
     slow_coords = rates.of_coords < rates.learning_rate
     weights = [
-        weight for name, weight in model.named_parameters() if weight.requires_grad and part_of(name) is Part.TOKENS
+        weight for name, weight in model.named_parameters() if weight.requires_grad and part_of(name) is ModelPart.TOKENS
     ]
     slow = [_rows(weight, coords, inside=slow_coords) for weight in weights]
     before: list[torch.Tensor] = []

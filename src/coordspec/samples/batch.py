@@ -19,7 +19,7 @@ from coordspec.samples.encode import KIND_CODES, PROMPT, Sample
 from coordspec.samples.prompt import IMAGE
 
 
-class Span(NamedTuple):
+class SampleSpan(NamedTuple):
     """Where a sample stands in a batch: tokens ``start`` to ``end`` of a row, its answer from ``answer`` on."""
 
     row: int
@@ -51,7 +51,7 @@ class Batch:
     positions_4BT: torch.Tensor  # int64
     pixels_ND: torch.Tensor  # float32
     grid_I3: torch.Tensor  # int64
-    spans: tuple[Span, ...]
+    spans: tuple[SampleSpan, ...]
 
     def model_inputs(self, *, varlen: bool) -> dict[str, Any]:
         """Keyword arguments for the model's forward under which no sample attends to another.
@@ -128,12 +128,12 @@ def collate(rows: Sequence[Sequence[Sample]], pad_id: int) -> Batch:
     return Batch(ids_BT, labels_BT, weights_BT, kinds_BT, types_BT, positions_4BT, pixels_ND, grid_I3, spans)
 
 
-def _spans(rows: Sequence[Sequence[Sample]]) -> Iterator[Span]:
+def _spans(rows: Sequence[Sequence[Sample]]) -> Iterator[SampleSpan]:
     for number, row in enumerate(rows):
         start = 0
         for sample in row:
             end = start + len(sample)
-            yield Span(number, start, start + sample.answer, end, len(sample.grid_I3), sample.place)
+            yield SampleSpan(number, start, start + sample.answer, end, len(sample.grid_I3), sample.place)
             start = end
 
 
@@ -167,6 +167,9 @@ class BatchGuard:
         if issues:
             raise ContractError(issues)
 
+    # Each rule is a bug that trains without a word: ids that another tokenizer made, a label on the prompt, image tokens
+    # that are not those of the images, positions that run on from one packed sample into the next. The loss falls in
+    # all of these cases. NumPy looks at the tensors' own memory, so nothing is copied.
     def _issues(self, batch: Batch, *, labelled: bool) -> Iterator[Issue]:
         ids_BT: _Ints = batch.ids_BT.numpy()
         labels_BT: _Ints = batch.labels_BT.numpy()
@@ -239,7 +242,7 @@ def _check_positions(batch: Batch) -> Iterator[Issue]:
         yield _issue("position-not-restarted", span, index=index, value=found, expected=int(expected_BT[at]))
 
 
-def _first(batch: Batch, mask_BT: _Mask) -> tuple[Span, int, tuple[int, int]]:
+def _first(batch: Batch, mask_BT: _Mask) -> tuple[SampleSpan, int, tuple[int, int]]:
     """The sample of the first token under the mask, the token's index in it, and its place in the batch.
 
     Padding belongs to the last sample of its row.
@@ -254,10 +257,10 @@ def _kind(code: int) -> str:
     return next((kind.value for kind, known in KIND_CODES.items() if known == code), "prompt")
 
 
-def _at(span: Span, index: int) -> tuple[int, int]:
+def _at(span: SampleSpan, index: int) -> tuple[int, int]:
     return span.row, span.start + index
 
 
-def _issue(name: str, span: Span, **values: object) -> Issue:
+def _issue(name: str, span: SampleSpan, **values: object) -> Issue:
     shown: Mapping[str, object] = values
     return rule(name).issue(span.place, shown)

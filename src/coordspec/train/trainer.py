@@ -127,7 +127,9 @@ class Hooks:
 class CoordTrainer(Trainer):
     """Trains the model of an objective on the batches that it prepares."""
 
-    loss_is_scaled_for_ga = True  # a batch's loss is divided by the counts of the whole step
+    # Hugging Face would divide the loss by gradient_accumulation_steps. Ours is divided by the counts of the whole step
+    # already: divided twice, gradients would shrink as batches are made smaller, without a word.
+    loss_is_scaled_for_ga = True
 
     def __init__(
         self, model: nn.Module, args: TrainingArguments, loader: DataLoader[Any], objective: Objective, hooks: Hooks
@@ -156,7 +158,8 @@ class CoordTrainer(Trainer):
 
     def _init_training_state(self, max_steps: int, *args: Any, **kwargs: Any) -> tuple[int, int]:
         found: tuple[int, int] = super()._init_training_state(max_steps, *args, **kwargs)
-        # intervals are those of the config, not of the checkpoint
+        # A resumed state brings the intervals of its checkpoint along, which would go on in the place of those that the
+        # config says now: save_steps and eval_steps may change between two starts of a run.
         self.state.compute_steps(self.args, max_steps)  # type: ignore[no-untyped-call]
         return found
 
@@ -174,11 +177,14 @@ class CoordTrainer(Trainer):
         Raises:
             CoordspecError: the data of a rank is refused; every rank raises, so none waits for the others.
         """
+        # The one place where all batches of a step are known before its first forward. Without it nobody could divide by
+        # the counts of the whole step, write the rollouts of a step together, or stop before something is learnt.
         step = self.state.global_step
         self._began = self._began or time.perf_counter()
         self._objective.refresh(step)
         waiting = time.perf_counter()
         with agree(), self.accelerator.autocast():
+            # StopIteration is no case here: the stream has as many batches as the run has steps
             loaded = [next(epoch_iterator) for _ in range(num_batches)]
             self._sums["time/data_s"] += time.perf_counter() - waiting
             batches = self._objective.prepare(loaded, step)
@@ -192,11 +198,13 @@ class CoordTrainer(Trainer):
         return batches, counts_C
 
     def _prepare_inputs(self, inputs: Any) -> Prepared:  # type: ignore[override]  # no dict of tensors
+        # Hugging Face's walks through dicts and lists of tensors; a Prepared would stay on the CPU, and an empty dict is
+        # an error there.
         prepared: Prepared = inputs.to(self.args.device)
         return prepared
 
     def floating_point_ops(self, inputs: Any) -> int:  # noqa: ARG002
-        """Not counted."""
+        """Not counted: Hugging Face's asks whether ``input_ids`` is in the inputs, and a ``Prepared`` is no container."""
         return 0
 
     def compute_loss(  # type: ignore[override]  # no dict of tensors
@@ -210,7 +218,7 @@ class CoordTrainer(Trainer):
         assert num_items_in_batch is not None, "evaluation does not come this way"
         result: StepLoss = model(inputs, num_items_in_batch)
         self._losses.add(inputs, result.loss.detach())
-        for name, value in result.parts.items():
+        for name, value in result.parts.items():  # they stay on the device: reading one here would wait for it
             self._parts[name] = self._parts[name] + value if name in self._parts else value
         return result.loss * world()
 
@@ -220,6 +228,8 @@ class CoordTrainer(Trainer):
         Raises:
             NonFiniteError: a loss or the gradient is no number; on every rank.
         """
+        # The one place between the last backward and optimizer.step() that knows the norm; on_pre_optimizer_step is not
+        # told it. A NaN that the optimizer has seen is in its moments for good, and in every checkpoint from then on.
         norm = super()._get_grad_norm(model, grad_norm)  # type: ignore[no-untyped-call]
         self._losses.require_finite(norm, self.state.global_step)  # waits for the device
         self._sums["time/forward_backward_s"] += time.perf_counter() - self._prepared
@@ -227,6 +237,7 @@ class CoordTrainer(Trainer):
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:  # noqa: ARG002
         """The optimizer that the config names, over the groups of the run."""
+        # Hugging Face's makes two groups, with and without decay. Ours have a learning rate for each part of the model.
         if self.optimizer is None:
             kind, options = self.get_optimizer_cls_and_kwargs(self.args)
             self.optimizer = self._hooks.optimizer(kind, options)
@@ -236,6 +247,8 @@ class CoordTrainer(Trainer):
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:  # noqa: ARG002
         """Log what happened since the last time; what Hugging Face's Trainer sums up at the end is left out."""
+        # The summary at the end (train_runtime and so on) has no learning rate. Its loss is a mean of sums over parts of
+        # steps, which is no number of ours.
         if "learning_rate" not in logs:
             return
         steps = int(self._sums.pop("steps"))
@@ -249,6 +262,8 @@ class CoordTrainer(Trainer):
 
     def _maybe_log_save_evaluate(self, *args: Any, **kwargs: Any) -> None:
         """Comes behind every optimizer step, and once more at the end, where nothing is left to do."""
+        # on_step_end would do but for the order: what a step was is to be summed up before it is logged, evaluated and
+        # saved, all of which happens in the call below. At the end of the epoch it is called again, for no step.
         if not self._parts:
             return
         self._close_step()
@@ -282,6 +297,8 @@ class CoordTrainer(Trainer):
 
     def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:  # noqa: ARG002
         """A new best model is saved at once, whatever ``save_steps`` says."""
+        # Hugging Face's knows names with the prefix eval_ alone, and does not save what it finds to be best unless a save
+        # is due at that step too.
         best = self.state.best_metric
         if _SCORE not in metrics or (best is not None and metrics[_SCORE] <= best):
             return False
@@ -293,6 +310,9 @@ class CoordTrainer(Trainer):
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:  # noqa: ARG002
         """Write a checkpoint beside its place and move it there when all ranks are done."""
+        # Hugging Face's writes in place: a run that is killed meanwhile leaves a folder that looks whole and cannot be
+        # resumed. The order is the point here: all ranks write, the first one names the folder, and only then is an old
+        # one deleted, so that at any moment one whole checkpoint is there.
         name = f"{CHECKPOINT}{self.state.global_step}"
         first = self.args.should_save
         staging = open_staging(self._run_dir, name) if first else staging_path(self._run_dir, name)
@@ -317,6 +337,8 @@ class CoordTrainer(Trainer):
         self._began = None
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:  # noqa: ARG002
+        # Hugging Face's looks for the files of a whole model or of peft, and loads neither into a model within a
+        # LossModule: it would find no key of its own, warn, and train from the start.
         checkpoint = Path(resume_from_checkpoint)
         self._hooks.load(checkpoint)
         progress = json.loads((checkpoint / PROGRESS).read_text(encoding="utf-8"))
