@@ -15,10 +15,13 @@ import torch
 from torch import nn
 from transformers import Qwen3VLForConditionalGeneration, Qwen3VLModel
 
+import train_samples
 import training_runs
-from coordspec.errors import InputError
+from coordspec.errors import ContractError, InputError
 from coordspec.run_files import checkpoints
 from coordspec.train import network, run
+from coordspec.train.data import prepare_data
+from coordspec.train.evaluation import Detection
 from coordspec.train.logs import METRICS, STAGE2_METRICS, meaning
 from coordspec.train.objective import NonFiniteError
 from coordspec.train.run_dir import publish
@@ -196,6 +199,19 @@ def logged_for_tensorboard(folder: Path) -> set[str]:
     events = EventAccumulator(str(folder))
     events.Reload()
     return set(events.Tags()["scalars"])
+
+
+def test_an_image_that_is_refused_during_an_evaluation_is_named(tmp_path: Path) -> None:
+    config, _ = checked(tmp_path, settings(tmp_path / "run", VAL, {"eval": {"generate": True}}))
+    val = prepare_data(config, processor(), lambda _: None).val
+
+    def refuse(_: Any) -> None:
+        raise ValueError("absolute aspect ratio must be smaller than 200")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(val.encoder.prompter, "encode", refuse)
+        with pytest.raises(ContractError, match=r"val\.jsonl:1: images\[0\]: .* smaller than 200 \(IMG002\)$"):
+            Detection(config, train_samples.qwen3(), val).run(torch.device("cpu"))
 
 
 def test_a_line_is_the_mean_over_its_steps(tmp_path: Path) -> None:
