@@ -1,8 +1,8 @@
 """A step of Stage-2, in the order in which it happens, as functions of their arguments.
 
     channel_of         which channel the step is
-    rollouts.py        its targets. Channel-B: generate → align → parse_rollout → match_cost → assign → inject_missing
-                       → build_masks → check_target; Channel-A: the ground truth
+    rollouts.py        its targets. Channel-B: write_rollouts → build_target (align, parse_rollout, pairwise_iou,
+                       match_objects, inject, label_tokens) → require_sound; Channel-A: the ground truth → require_sound
     box_slots          which coordinates of a batch have a box loss, and what they should be
     channel_a_loss     forwards → loss
     channel_b_loss     forward → loss
