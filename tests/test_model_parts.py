@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from coordspec.model.checkpoint import embedding_weight, head_weight
-from coordspec.model.parts import Freeze, Head, Part, Rates, freeze_parts, pace_rows, parameter_groups, part_of
+from coordspec.model.parts import Freeze, Head, ModelPart, Rates, freeze_parts, pace_rows, parameter_groups, part_of
 from model_samples import batch, model, processor
 from train_samples import qwen2_5
 
@@ -42,15 +42,15 @@ def state(one: nn.Module) -> dict[str, torch.Tensor]:
 def test_every_parameter_has_a_part() -> None:
     for one in (model(tied=False), qwen2_5()):
         parts = {name: part_of(name) for name, _ in one.named_parameters()}
-        assert set(parts.values()) == set(Part)
-        assert [name for name, part in parts.items() if part is Part.TOKENS] == [
+        assert set(parts.values()) == set(ModelPart)
+        assert [name for name, part in parts.items() if part is ModelPart.TOKENS] == [
             "model.language_model.embed_tokens.weight",
             "lm_head.weight",
         ]
         merging = {name for name in parts if "merger" in name}
-        assert {name for name, part in parts.items() if part is Part.PROJECTOR} == merging
-        assert {name.split(".")[1] for name, part in parts.items() if part is Part.VISION} == {"visual"}
-        assert parts["model.language_model.norm.weight"] is Part.LANGUAGE
+        assert {name for name, part in parts.items() if part is ModelPart.PROJECTOR} == merging
+        assert {name.split(".")[1] for name, part in parts.items() if part is ModelPart.VISION} == {"visual"}
+        assert parts["model.language_model.norm.weight"] is ModelPart.LANGUAGE
 
 
 def test_an_unknown_name_is_no_part() -> None:
@@ -64,22 +64,22 @@ def test_an_unknown_name_is_no_part() -> None:
 @pytest.mark.parametrize(
     ("freeze", "trained"),
     [
-        (Freeze(), set(Part)),
-        (Freeze(vision=True), {Part.PROJECTOR, Part.LANGUAGE, Part.TOKENS}),
-        (Freeze(projector=True), {Part.VISION, Part.LANGUAGE, Part.TOKENS}),
-        (Freeze(language=True), {Part.VISION, Part.PROJECTOR, Part.TOKENS}),
-        (Freeze(head="frozen"), {Part.VISION, Part.PROJECTOR, Part.LANGUAGE}),
-        (Freeze(vision=True, projector=True, language=True, head="coord_rows"), {Part.TOKENS}),
+        (Freeze(), set(ModelPart)),
+        (Freeze(vision=True), {ModelPart.PROJECTOR, ModelPart.LANGUAGE, ModelPart.TOKENS}),
+        (Freeze(projector=True), {ModelPart.VISION, ModelPart.LANGUAGE, ModelPart.TOKENS}),
+        (Freeze(language=True), {ModelPart.VISION, ModelPart.PROJECTOR, ModelPart.TOKENS}),
+        (Freeze(head="frozen"), {ModelPart.VISION, ModelPart.PROJECTOR, ModelPart.LANGUAGE}),
+        (Freeze(vision=True, projector=True, language=True, head="coord_rows"), {ModelPart.TOKENS}),
     ],
     ids=["nothing", "vision", "projector", "language", "head", "all but coord rows"],
 )
-def test_what_is_frozen_stays(freeze: Freeze, trained: set[Part]) -> None:
+def test_what_is_frozen_stays(freeze: Freeze, trained: set[ModelPart]) -> None:
     one = model(tied=False)
     before = state(one)
     train(one, freeze, Rates(1e-3))
     changed = {name for name, value in state(one).items() if not torch.equal(value, before[name])}
     assert {part_of(name) for name in changed} == trained
-    assert {part_of(name) for name in before.keys() - changed} & trained <= {Part.VISION}
+    assert {part_of(name) for name in before.keys() - changed} & trained <= {ModelPart.VISION}
 
 
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
