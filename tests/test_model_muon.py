@@ -13,7 +13,7 @@ from torch.optim import AdamW, Muon
 from torch.optim.lr_scheduler import LambdaLR
 
 from coordspec.model.muon import MuonAdamW
-from coordspec.model.parts import Part, Rates, parameter_groups, part_of
+from coordspec.model.parts import ModelPart, Rates, parameter_groups, part_of
 from model_samples import model
 
 BETAS, EPS = (0.9, 0.95), 1e-8
@@ -97,7 +97,7 @@ def test_groups_hold_every_weight_once_and_muon_gets_hidden_matrices_alone(head:
     assert sorted(name for name, _ in found) == sorted(names.values())
     for name, group in found:
         weight = one.get_parameter(name)
-        hidden = weight.ndim == 2 and part_of(name) is not Part.TOKENS and "pos_embed" not in name
+        hidden = weight.ndim == 2 and part_of(name) is not ModelPart.TOKENS and "pos_embed" not in name
         assert group["muon"] is hidden, name
         if hidden:
             assert (group["lr"], group["weight_decay"]) == (0.02, 0.1)
