@@ -12,9 +12,11 @@ import torch
 from peft import PeftModel
 
 from coordspec.errors import InputError
+from coordspec.config.inputs import Model
+from coordspec.config.training import Lora
 from coordspec.model.checkpoint import embedding_weight, head_weight, is_tied, load_model, load_processor
-from coordspec.model.lora import LoraSpec, add_lora, load_adapter, merge_adapter, merge_saved_adapter, save_adapter
-from coordspec.model.parts import Freeze, Head, ModelPart, Rates, parameter_groups, part_of
+from coordspec.model.lora import add_lora, load_adapter, merge_adapter, merge_saved_adapter, save_adapter
+from coordspec.model.parts import Head, ModelPart, Rates, parameter_groups, part_of
 from model_samples import batch, folder, logits, model, processor
 
 COORDS = processor().coords
@@ -28,7 +30,7 @@ def adapted(tied: bool, head: Head, names: tuple[str, ...] = LAYERS, **spec: Any
     """A model with adapters after two steps, so that none of them is 0."""
     torch.manual_seed(0)
     options: dict[str, Any] = {"r": 4, "lora_alpha": 8.0, "lora_dropout": 0.0, "target_modules": names, **spec}
-    one = add_lora(load_model(folder(tied=tied)), LoraSpec(**options), Freeze(head=head), COORDS)
+    one = add_lora(load_model(folder(tied=tied)), Lora(**options), Model(path="model", head=head), COORDS)
     optimizer = torch.optim.AdamW(parameter_groups(one, Rates(1e-2, coord=2e-2), 0.0, head))
     inputs = batch(processor())
     for _ in range(2):
@@ -110,15 +112,15 @@ def test_coord_rows_have_their_rate_under_lora() -> None:
 @pytest.mark.parametrize(
     ("freeze", "parts"),
     [
-        (Freeze(head="frozen"), {ModelPart.VISION, ModelPart.PROJECTOR, ModelPart.LANGUAGE}),
-        (Freeze(vision=True, head="frozen"), {ModelPart.PROJECTOR, ModelPart.LANGUAGE}),
-        (Freeze(projector=True, head="frozen"), {ModelPart.VISION, ModelPart.LANGUAGE}),
-        (Freeze(language=True, head="frozen"), {ModelPart.VISION, ModelPart.PROJECTOR}),
+        (Model(path="model", head="frozen"), {ModelPart.VISION, ModelPart.PROJECTOR, ModelPart.LANGUAGE}),
+        (Model(path="model", freeze_vision=True, head="frozen"), {ModelPart.PROJECTOR, ModelPart.LANGUAGE}),
+        (Model(path="model", freeze_projector=True, head="frozen"), {ModelPart.VISION, ModelPart.LANGUAGE}),
+        (Model(path="model", freeze_language=True, head="frozen"), {ModelPart.VISION, ModelPart.PROJECTOR}),
     ],
     ids=["head", "head and vision", "head and projector", "head and language"],
 )
-def test_frozen_parts_get_no_adapters(freeze: Freeze, parts: set[ModelPart]) -> None:
-    spec = LoraSpec(2, 4.0, 0.0, ("qkv", "linear_fc1", "q_proj"))
+def test_frozen_parts_get_no_adapters(freeze: Model, parts: set[ModelPart]) -> None:
+    spec = Lora(r=2, lora_alpha=4.0, lora_dropout=0.0, target_modules=("qkv", "linear_fc1", "q_proj"))
     one = add_lora(load_model(folder()), spec, freeze, COORDS)
     assert {part_of(name) for name, p in one.named_parameters() if p.requires_grad} == parts
 
@@ -132,7 +134,7 @@ def test_adapters_of_the_vision_tower_merge_too() -> None:
 
 def test_no_layer_of_that_name() -> None:
     with pytest.raises(InputError) as caught:
-        add_lora(load_model(folder()), LoraSpec(2, 4.0, 0.0, ("c_attn", "wq")), Freeze(), COORDS)
+        add_lora(load_model(folder()), Lora(r=2, lora_alpha=4.0, lora_dropout=0.0, target_modules=("c_attn", "wq")), Model(path="model"), COORDS)
     assert str(caught.value) == "lora.target_modules: no layer to train is called c_attn or wq"
 
 

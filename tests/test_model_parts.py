@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import nn
 
+from coordspec.config.inputs import Model
 from coordspec.model.checkpoint import embedding_weight, head_weight
-from coordspec.model.parts import Freeze, Head, ModelPart, Rates, freeze_parts, pace_rows, parameter_groups, part_of
+from coordspec.model.parts import Head, ModelPart, Rates, freeze_parts, pace_rows, parameter_groups, part_of
 from model_samples import batch, model, processor
 from train_samples import qwen2_5
 
@@ -24,7 +25,7 @@ def step(one: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     optimizer.zero_grad()
 
 
-def train(one: nn.Module, freeze: Freeze, rates: Rates, kind: Any = torch.optim.AdamW, steps: int = 3) -> None:
+def train(one: nn.Module, freeze: Model, rates: Rates, kind: Any = torch.optim.AdamW, steps: int = 3) -> None:
     freeze_parts(one, freeze, COORDS)
     optimizer = kind(parameter_groups(one, rates, 0.1, freeze.head))
     pace_rows(optimizer, one, rates, freeze.head, COORDS)
@@ -64,16 +65,16 @@ def test_an_unknown_name_is_no_part() -> None:
 @pytest.mark.parametrize(
     ("freeze", "trained"),
     [
-        (Freeze(), set(ModelPart)),
-        (Freeze(vision=True), {ModelPart.PROJECTOR, ModelPart.LANGUAGE, ModelPart.TOKENS}),
-        (Freeze(projector=True), {ModelPart.VISION, ModelPart.LANGUAGE, ModelPart.TOKENS}),
-        (Freeze(language=True), {ModelPart.VISION, ModelPart.PROJECTOR, ModelPart.TOKENS}),
-        (Freeze(head="frozen"), {ModelPart.VISION, ModelPart.PROJECTOR, ModelPart.LANGUAGE}),
-        (Freeze(vision=True, projector=True, language=True, head="coord_rows"), {ModelPart.TOKENS}),
+        (Model(path="model"), set(ModelPart)),
+        (Model(path="model", freeze_vision=True), {ModelPart.PROJECTOR, ModelPart.LANGUAGE, ModelPart.TOKENS}),
+        (Model(path="model", freeze_projector=True), {ModelPart.VISION, ModelPart.LANGUAGE, ModelPart.TOKENS}),
+        (Model(path="model", freeze_language=True), {ModelPart.VISION, ModelPart.PROJECTOR, ModelPart.TOKENS}),
+        (Model(path="model", head="frozen"), {ModelPart.VISION, ModelPart.PROJECTOR, ModelPart.LANGUAGE}),
+        (Model(path="model", freeze_vision=True, freeze_projector=True, freeze_language=True, head="coord_rows"), {ModelPart.TOKENS}),
     ],
     ids=["nothing", "vision", "projector", "language", "head", "all but coord rows"],
 )
-def test_what_is_frozen_stays(freeze: Freeze, trained: set[ModelPart]) -> None:
+def test_what_is_frozen_stays(freeze: Model, trained: set[ModelPart]) -> None:
     one = model(tied=False)
     before = state(one)
     train(one, freeze, Rates(1e-3))
@@ -86,7 +87,7 @@ def test_what_is_frozen_stays(freeze: Freeze, trained: set[ModelPart]) -> None:
 def test_coord_rows_alone(tied: bool) -> None:
     one = model(tied=tied)
     before = state(one)
-    train(one, Freeze(head="coord_rows"), Rates(1e-3), steps=3)
+    train(one, Model(path="model", head="coord_rows"), Rates(1e-3), steps=3)
     for weight, old in ((embedding_weight(one), before["model.language_model.embed_tokens.weight"]),) + (
         () if tied else ((head_weight(one), before["lm_head.weight"]),)
     ):
@@ -97,7 +98,7 @@ def test_coord_rows_alone(tied: bool) -> None:
 
 def test_masked_gradients_take_no_part_in_clipping() -> None:
     one = model()
-    freeze_parts(one, Freeze(True, True, True, "coord_rows"), COORDS)
+    freeze_parts(one, Model(path="model", freeze_vision=True, freeze_projector=True, freeze_language=True, head="coord_rows"), COORDS)
     inputs = batch(processor())
     one(**inputs, labels=inputs["input_ids"]).loss.backward()
     gradient = embedding_weight(one).grad
@@ -149,7 +150,7 @@ def test_the_rate_of_tokens(head: Head, rates: Rates, tokens: float) -> None:
 
 def test_what_is_frozen_is_in_no_group() -> None:
     one = model()
-    freeze_parts(one, Freeze(vision=True, head="frozen"), COORDS)
+    freeze_parts(one, Model(path="model", freeze_vision=True, head="frozen"), COORDS)
     names = {group["name"] for group in parameter_groups(one, Rates(1e-3), 0.1, "frozen")}
     assert names == {"projector", "projector without decay", "language", "language without decay"}
 

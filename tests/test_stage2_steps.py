@@ -17,9 +17,11 @@ from hypothesis import strategies as st
 
 import train_samples
 from coordspec.config.custom import CoordSoftCeW1
+from coordspec.config.inputs import Model
+from coordspec.config.training import Lora
 from coordspec.model.forward import HeadWeights
-from coordspec.model.lora import LoraSpec, add_lora
-from coordspec.model.parts import Freeze, freeze_parts
+from coordspec.model.lora import add_lora
+from coordspec.model.parts import freeze_parts
 from coordspec.samples.encode import Encoder
 from coordspec.train.stage2 import step
 from coordspec.train.stage2.settings import Settings
@@ -174,8 +176,8 @@ def adapted(*, tied: bool) -> tuple[Any, Encoder]:
     """A tiny model in float64 of which adapters and coord rows are trained; all of them moved a bit."""
     network, made = doubled(tied=tied)
     network.name_or_path = network.config.name_or_path = str(Path("model").resolve())  # as of a folder
-    freeze = Freeze(vision=True, projector=True, language=False, head="coord_rows")
-    add_lora(network, LoraSpec(2, 4, 0.0, ("q_proj", "v_proj", "down_proj"), False), freeze, processor().coords)
+    freeze = Model(path="model", freeze_vision=True, freeze_projector=True, freeze_language=False, head="coord_rows")
+    add_lora(network, Lora(r=2, lora_alpha=4.0, lora_dropout=0.0, target_modules=("q_proj", "v_proj", "down_proj")), freeze, processor().coords)
     with torch.no_grad():
         for weight in network.parameters():
             if weight.requires_grad:
@@ -240,7 +242,7 @@ def test_adapters_and_rows_alone(channel: Channel, tied: bool, head: str) -> Non
     settings = weighed(b_ratio=float(channel is Channel.B), n_softctx_iter=2, head=head)
     network, made = adapted(tied=tied) if head == "coord_rows" else doubled(tied=tied)
     if head == "frozen":
-        freeze_parts(network, Freeze(False, False, False, "frozen"), processor().coords)
+        freeze_parts(network, Model(path="model", head="frozen"), processor().coords)
     check_model(settings, network, made)
 
 

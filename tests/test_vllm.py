@@ -38,9 +38,11 @@ from coordspec.generate.vllm.chat import banned_ids, seed_of
 from coordspec.generate.vllm.client import Client
 from coordspec.generate.vllm.generator import logprobs_of
 from coordspec.generate.vllm.server import serve_command, weights_hash
+from coordspec.config.inputs import Model
+from coordspec.config.training import Lora
 from coordspec.model.checkpoint import load_model, load_processor, save_checkpoint
-from coordspec.model.lora import LoraSpec, add_lora
-from coordspec.model.parts import Freeze
+from coordspec.model.lora import add_lora
+
 from coordspec.ranks import RankError
 from coordspec.spec.binding import scenario
 from fake_vllm import FREE, FakeVllm, Reply, completion, serving
@@ -50,7 +52,7 @@ from training_runs import ran, smallest_model
 COMPLETIONS, LOAD, UNLOAD, MODELS = (
     f"/v1/{name}" for name in ("chat/completions", "load_lora_adapter", "unload_lora_adapter", "models")
 )
-FROZEN = Freeze(vision=True, projector=True, head="frozen")
+FROZEN = Model(path="model", freeze_vision=True, freeze_projector=True, head="frozen")
 IMAGES = ((noise(64, 64),), (noise(96, 64, 1),), (noise(64, 32, 2), noise(32, 64, 3)))
 NEW_TOKENS = 6
 
@@ -72,7 +74,7 @@ def fake() -> Iterator[FakeVllm]:
 
 def adapted(seed: int = 0, dropout: float = 0.0) -> PeftModel:
     """The tiny model with adapters that change it."""
-    spec = LoraSpec(2, 4.0, dropout, ("q_proj", "down_proj"))
+    spec = Lora(r=2, lora_alpha=4.0, lora_dropout=dropout, target_modules=("q_proj", "down_proj"))
     made = add_lora(load_model(folder()), spec, FROZEN, processor().coords)
     change(made, seed)
     return made.eval()

@@ -12,6 +12,8 @@ from typing import Any, Final
 
 from peft import LoraConfig, PeftModel, get_peft_model
 
+from coordspec.config.inputs import Model
+from coordspec.config.training import Lora
 from coordspec.coords import CoordVocab
 from coordspec.errors import InputError
 from coordspec.model.checkpoint import (
@@ -25,54 +27,43 @@ from coordspec.model.checkpoint import (
     save_checkpoint,
 )
 from coordspec.model.folder import refuse_folder, write_folder
-from coordspec.model.parts import Freeze, part_of
+from coordspec.model.parts import is_frozen, part_of
 
 ADAPTER_CONFIG: Final = "adapter_config.json"
 ADAPTER_WEIGHTS: Final = "adapter_model.safetensors"
 EMBEDDING, HEAD = "embed_tokens", "lm_head"
 
 
-@dataclass(frozen=True, slots=True)
-class LoraSpec:
-    """The adapters: rank, numerator of their scale, dropout, and the names of the layers that get one."""
+def add_lora(model: VisionLanguageModel, lora: Lora, section: Model, coords: CoordVocab) -> PeftModel:
+    """The model with adapters, everything else frozen but what ``section.head`` trains of embedding and head.
 
-    r: int
-    lora_alpha: float
-    lora_dropout: float
-    target_modules: Sequence[str]
-    use_rslora: bool = False
-
-
-def add_lora(model: VisionLanguageModel, spec: LoraSpec, freeze: Freeze, coords: CoordVocab) -> PeftModel:
-    """The model with adapters, everything else frozen but what ``freeze.head`` trains of embedding and head.
-
-    Parts that ``freeze`` holds get no adapters. ``coord_rows`` trains the rows of the coord tokens through peft's token
+    Parts that ``section`` freezes get no adapters. ``coord_rows`` trains the rows of the coord tokens through peft's token
     adapters, one set of rows for both where the head is tied; ``full`` trains whole matrices.
 
     Raises:
-        InputError: no layer of a part that is not frozen has one of the names of ``spec.target_modules``.
+        InputError: no layer of a part that is not frozen has one of the names of ``lora.target_modules``.
     """
     targets = [
         name
         for name, module in model.named_modules()
-        if name.rpartition(".")[2] in spec.target_modules
+        if name.rpartition(".")[2] in lora.target_modules
         and any(True for _ in module.parameters(recurse=False))
-        and not freeze.holds(part_of(name + "."))
+        and not is_frozen(section, part_of(name + "."))
     ]
     if not targets:
-        raise InputError("lora.target_modules", f"no layer to train is called {' or '.join(spec.target_modules)}")
+        raise InputError("lora.target_modules", f"no layer to train is called {' or '.join(lora.target_modules)}")
     tied = is_tied(model)
     matrices = [EMBEDDING] if tied else [EMBEDDING, HEAD]
     ids = list(coords.ids)
     config = LoraConfig(
-        r=spec.r,
-        lora_alpha=spec.lora_alpha,  # type: ignore[arg-type]
-        lora_dropout=spec.lora_dropout,
-        use_rslora=spec.use_rslora,
+        r=lora.r,
+        lora_alpha=lora.lora_alpha,  # type: ignore[arg-type]
+        lora_dropout=lora.lora_dropout,
+        use_rslora=lora.use_rslora,
         target_modules=targets,
-        modules_to_save=matrices if freeze.head == "full" else None,
-        trainable_token_indices=dict.fromkeys(matrices, ids) if freeze.head == "coord_rows" else None,
-        ensure_weight_tying=tied and freeze.head == "full",
+        modules_to_save=matrices if section.head == "full" else None,
+        trainable_token_indices=dict.fromkeys(matrices, ids) if section.head == "coord_rows" else None,
+        ensure_weight_tying=tied and section.head == "full",
         base_model_name_or_path=str(Path(model.config.name_or_path or ".").resolve()),
     )
     with _no_peft_warnings():

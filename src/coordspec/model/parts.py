@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, TypeAlias, TypedDict
 import torch
 from torch import nn
 
+from coordspec.config.inputs import Model
 from coordspec.coords import CoordVocab
 
 Head: TypeAlias = Literal["full", "coord_rows", "frozen"]
@@ -36,23 +37,14 @@ _PEFT: Final = "base_model.model."
 """What peft puts before the names of the model that it wraps."""
 
 
-@dataclass(frozen=True, slots=True)
-class Freeze:
-    """Which parts stay as they are; ``head`` says which rows of embedding and head are trained."""
-
-    vision: bool = False
-    projector: bool = False
-    language: bool = False
-    head: Head = "full"
-
-    def holds(self, part: ModelPart) -> bool:
-        """True where no parameter of the part is trained."""
-        return {
-            ModelPart.VISION: self.vision,
-            ModelPart.PROJECTOR: self.projector,
-            ModelPart.LANGUAGE: self.language,
-            ModelPart.TOKENS: self.head == "frozen",
-        }[part]
+def is_frozen(section: Model, part: ModelPart) -> bool:
+    """True where no parameter of the part is trained, by the section ``model`` of a config."""
+    return {
+        ModelPart.VISION: section.freeze_vision,
+        ModelPart.PROJECTOR: section.freeze_projector,
+        ModelPart.LANGUAGE: section.freeze_language,
+        ModelPart.TOKENS: section.head == "frozen",
+    }[part]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +90,7 @@ def part_of(name: str) -> ModelPart:
     raise ValueError(f"the parameter {name} is of no known part of the model")
 
 
-def freeze_parts(model: nn.Module, freeze: Freeze, coords: CoordVocab) -> None:
+def freeze_parts(model: nn.Module, section: Model, coords: CoordVocab) -> None:
     """Set ``requires_grad`` of every parameter of a model without adapters; with head ``coord_rows``, mask gradients.
 
     The mask makes the gradient of every other row exactly 0 before it is clipped or reduced. Without weight decay
@@ -106,8 +98,8 @@ def freeze_parts(model: nn.Module, freeze: Freeze, coords: CoordVocab) -> None:
     """
     for name, parameter in model.named_parameters():
         part = part_of(name)
-        parameter.requires_grad_(not freeze.holds(part))
-        if part is ModelPart.TOKENS and freeze.head == "coord_rows":
+        parameter.requires_grad_(not is_frozen(section, part))
+        if part is ModelPart.TOKENS and section.head == "coord_rows":
             _keep_gradient_of(parameter, coords)
 
 

@@ -20,9 +20,9 @@ from coordspec.model.checkpoint import (
     load_model,
     save_checkpoint,
 )
-from coordspec.model.lora import ADAPTER_WEIGHTS, LoraSpec, add_lora, save_adapter
+from coordspec.model.lora import ADAPTER_WEIGHTS, add_lora, save_adapter
 from coordspec.model.muon import MuonAdamW
-from coordspec.model.parts import Freeze, Rates, freeze_parts, pace_rows, parameter_groups
+from coordspec.model.parts import Rates, freeze_parts, pace_rows, parameter_groups
 from coordspec.samples.batch import BatchGuard
 
 
@@ -42,13 +42,11 @@ class Network:
         self.plain: VisionLanguageModel = load_model(
             self._source, dtype=section.dtype, attn_implementation=section.attn_implementation
         )
-        freeze = Freeze(section.freeze_vision, section.freeze_projector, section.freeze_language, section.head)
         self.model: nn.Module = self.plain
         if lora.enabled:
-            spec = LoraSpec(lora.r, lora.lora_alpha, lora.lora_dropout, lora.target_modules, lora.use_rslora)
-            self.model = add_lora(self.plain, spec, freeze, processor.coords)
+            self.model = add_lora(self.plain, lora, section, processor.coords)
         else:
-            freeze_parts(self.plain, freeze, processor.coords)
+            freeze_parts(self.plain, section, processor.coords)
         if config.training.gradient_checkpointing:
             self.plain.activation_checkpointing_enable()
 
