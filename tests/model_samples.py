@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from transformers import Qwen3VLForConditionalGeneration
 
+from coordspec.config.training import Training
 from coordspec.model.checkpoint import Processor, VisionLanguageModel, save_checkpoint
 from coordspec.model.tiny import TinySpec, tiny_image_processor, tiny_model, tiny_tokenizer
 
@@ -76,3 +77,8 @@ def logits(of: VisionLanguageModel | torch.nn.Module, inputs: dict[str, Any]) ->
     """Shape (T, V)."""
     found: torch.Tensor = of(**inputs).logits[0]
     return found
+
+
+def rates(learning_rate: float, weight_decay: float = 0.1, **changes: Any) -> Training:
+    """A section ``training`` with these learning rates."""
+    return Training(output_dir="run", learning_rate=learning_rate, weight_decay=weight_decay, **changes)

@@ -11,13 +11,13 @@ import pytest
 import torch
 from peft import PeftModel
 
-from coordspec.errors import InputError
 from coordspec.config.inputs import Model
 from coordspec.config.training import Lora
+from coordspec.errors import InputError
 from coordspec.model.checkpoint import embedding_weight, head_weight, is_tied, load_model, load_processor
 from coordspec.model.lora import add_lora, load_adapter, merge_adapter, merge_saved_adapter, save_adapter
-from coordspec.model.parts import Head, ModelPart, Rates, parameter_groups, part_of
-from model_samples import batch, folder, logits, model, processor
+from coordspec.model.parts import Head, ModelPart, parameter_groups, part_of
+from model_samples import batch, folder, logits, model, processor, rates
 
 COORDS = processor().coords
 IDS = list(COORDS.ids)
@@ -31,7 +31,7 @@ def adapted(tied: bool, head: Head, names: tuple[str, ...] = LAYERS, **spec: Any
     torch.manual_seed(0)
     options: dict[str, Any] = {"r": 4, "lora_alpha": 8.0, "lora_dropout": 0.0, "target_modules": names, **spec}
     one = add_lora(load_model(folder(tied=tied)), Lora(**options), Model(path="model", head=head), COORDS)
-    optimizer = torch.optim.AdamW(parameter_groups(one, Rates(1e-2, coord=2e-2), 0.0, head))
+    optimizer = torch.optim.AdamW(parameter_groups(one, rates(1e-2, coord_learning_rate=2e-2, weight_decay=0.0), head))
     inputs = batch(processor())
     for _ in range(2):
         one(**inputs, labels=inputs["input_ids"]).loss.backward()
@@ -102,7 +102,9 @@ def test_what_is_trained(head: Head, tokens: int) -> None:
 
 
 def test_coord_rows_have_their_rate_under_lora() -> None:
-    groups = parameter_groups(adapted(False, "coord_rows"), Rates(1e-3, coord=5e-3), 0.1, "coord_rows")
+    groups = parameter_groups(
+        adapted(False, "coord_rows"), rates(1e-3, coord_learning_rate=5e-3, weight_decay=0.1), "coord_rows"
+    )
     assert {group["name"]: (group["lr"], group["weight_decay"]) for group in groups} == {
         "language": (1e-3, 0.1),
         "tokens": (5e-3, 0.0),
@@ -134,7 +136,12 @@ def test_adapters_of_the_vision_tower_merge_too() -> None:
 
 def test_no_layer_of_that_name() -> None:
     with pytest.raises(InputError) as caught:
-        add_lora(load_model(folder()), Lora(r=2, lora_alpha=4.0, lora_dropout=0.0, target_modules=("c_attn", "wq")), Model(path="model"), COORDS)
+        add_lora(
+            load_model(folder()),
+            Lora(r=2, lora_alpha=4.0, lora_dropout=0.0, target_modules=("c_attn", "wq")),
+            Model(path="model"),
+            COORDS,
+        )
     assert str(caught.value) == "lora.target_modules: no layer to train is called c_attn or wq"
 
 

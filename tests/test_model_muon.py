@@ -13,8 +13,8 @@ from torch.optim import AdamW, Muon
 from torch.optim.lr_scheduler import LambdaLR
 
 from coordspec.model.muon import MuonAdamW
-from coordspec.model.parts import ModelPart, Rates, parameter_groups, part_of
-from model_samples import model
+from coordspec.model.parts import ModelPart, parameter_groups, part_of
+from model_samples import model, rates
 
 BETAS, EPS = (0.9, 0.95), 1e-8
 
@@ -91,7 +91,7 @@ def test_a_saved_state_goes_on_exactly() -> None:
 @pytest.mark.parametrize("head", ["full", "frozen"])
 def test_groups_hold_every_weight_once_and_muon_gets_hidden_matrices_alone(head: Any) -> None:
     one = model(tied=False)
-    made = parameter_groups(one, Rates(1e-3, vision=2e-3), 0.1, head, muon=0.02)
+    made = parameter_groups(one, rates(1e-3, vision_learning_rate=2e-3, optim="muon", muon_learning_rate=0.02), head)
     names = {id(parameter): name for name, parameter in one.named_parameters()}
     found = [(names[id(parameter)], group) for group in made for parameter in group["params"]]
     assert sorted(name for name, _ in found) == sorted(names.values())
@@ -101,4 +101,4 @@ def test_groups_hold_every_weight_once_and_muon_gets_hidden_matrices_alone(head:
         assert group["muon"] is hidden, name
         if hidden:
             assert (group["lr"], group["weight_decay"]) == (0.02, 0.1)
-    assert not any(group["muon"] for group in parameter_groups(one, Rates(1e-3), 0.1, head))
+    assert not any(group["muon"] for group in parameter_groups(one, rates(1e-3, weight_decay=0.1), head))

@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from coordspec.config.inputs import Model
+from coordspec.config.training import Training
 from coordspec.model.checkpoint import embedding_weight, head_weight
-from coordspec.model.parts import Head, ModelPart, Rates, freeze_parts, pace_rows, parameter_groups, part_of
-from model_samples import batch, model, processor
+from coordspec.model.parts import Head, ModelPart, freeze_parts, pace_rows, parameter_groups, part_of
+from model_samples import batch, model, processor, rates
 from train_samples import qwen2_5
 
 COORDS = processor().coords
@@ -25,10 +26,10 @@ def step(one: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     optimizer.zero_grad()
 
 
-def train(one: nn.Module, freeze: Model, rates: Rates, kind: Any = torch.optim.AdamW, steps: int = 3) -> None:
+def train(one: nn.Module, freeze: Model, made: Training, kind: Any = torch.optim.AdamW, steps: int = 3) -> None:
     freeze_parts(one, freeze, COORDS)
-    optimizer = kind(parameter_groups(one, rates, 0.1, freeze.head))
-    pace_rows(optimizer, one, rates, freeze.head, COORDS)
+    optimizer = kind(parameter_groups(one, made, freeze.head))
+    pace_rows(optimizer, one, made, freeze.head, COORDS)
     for _ in range(steps):
         step(one, optimizer)
 
@@ -70,14 +71,17 @@ def test_an_unknown_name_is_no_part() -> None:
         (Model(path="model", freeze_projector=True), {ModelPart.VISION, ModelPart.LANGUAGE, ModelPart.TOKENS}),
         (Model(path="model", freeze_language=True), {ModelPart.VISION, ModelPart.PROJECTOR, ModelPart.TOKENS}),
         (Model(path="model", head="frozen"), {ModelPart.VISION, ModelPart.PROJECTOR, ModelPart.LANGUAGE}),
-        (Model(path="model", freeze_vision=True, freeze_projector=True, freeze_language=True, head="coord_rows"), {ModelPart.TOKENS}),
+        (
+            Model(path="model", freeze_vision=True, freeze_projector=True, freeze_language=True, head="coord_rows"),
+            {ModelPart.TOKENS},
+        ),
     ],
     ids=["nothing", "vision", "projector", "language", "head", "all but coord rows"],
 )
 def test_what_is_frozen_stays(freeze: Model, trained: set[ModelPart]) -> None:
     one = model(tied=False)
     before = state(one)
-    train(one, freeze, Rates(1e-3))
+    train(one, freeze, rates(1e-3))
     changed = {name for name, value in state(one).items() if not torch.equal(value, before[name])}
     assert {part_of(name) for name in changed} == trained
     assert {part_of(name) for name in before.keys() - changed} & trained <= {ModelPart.VISION}
@@ -87,7 +91,7 @@ def test_what_is_frozen_stays(freeze: Model, trained: set[ModelPart]) -> None:
 def test_coord_rows_alone(tied: bool) -> None:
     one = model(tied=tied)
     before = state(one)
-    train(one, Model(path="model", head="coord_rows"), Rates(1e-3), steps=3)
+    train(one, Model(path="model", head="coord_rows"), rates(1e-3), steps=3)
     for weight, old in ((embedding_weight(one), before["model.language_model.embed_tokens.weight"]),) + (
         () if tied else ((head_weight(one), before["lm_head.weight"]),)
     ):
@@ -98,7 +102,11 @@ def test_coord_rows_alone(tied: bool) -> None:
 
 def test_masked_gradients_take_no_part_in_clipping() -> None:
     one = model()
-    freeze_parts(one, Model(path="model", freeze_vision=True, freeze_projector=True, freeze_language=True, head="coord_rows"), COORDS)
+    freeze_parts(
+        one,
+        Model(path="model", freeze_vision=True, freeze_projector=True, freeze_language=True, head="coord_rows"),
+        COORDS,
+    )
     inputs = batch(processor())
     one(**inputs, labels=inputs["input_ids"]).loss.backward()
     gradient = embedding_weight(one).grad
@@ -112,8 +120,8 @@ def test_masked_gradients_take_no_part_in_clipping() -> None:
 
 def test_groups() -> None:
     one = model(tied=False)
-    rates = Rates(1e-3, vision=2e-3, projector=3e-3, coord=4e-3)
-    groups = parameter_groups(one, rates, 0.1, "full")
+    made = rates(1e-3, vision_learning_rate=2e-3, projector_learning_rate=3e-3, coord_learning_rate=4e-3)
+    groups = parameter_groups(one, made, "full")
     assert {group["name"]: (group["lr"], group["weight_decay"]) for group in groups} == {
         "vision": (2e-3, 0.1),
         "vision without decay": (2e-3, 0.0),
@@ -132,26 +140,26 @@ def test_groups() -> None:
 
 
 @pytest.mark.parametrize(
-    ("head", "rates", "tokens"),
+    ("head", "made", "tokens"),
     [
-        ("full", Rates(1e-3), 1e-3),
-        ("full", Rates(1e-3, coord=1e-4), 1e-3),
-        ("full", Rates(1e-3, coord=1e-2), 1e-2),
-        ("full", Rates(0.0, coord=1e-2), 1e-2),
-        ("coord_rows", Rates(1e-3), 1e-3),
-        ("coord_rows", Rates(1e-3, coord=1e-4), 1e-4),
+        ("full", rates(1e-3), 1e-3),
+        ("full", rates(1e-3, coord_learning_rate=1e-4), 1e-3),
+        ("full", rates(1e-3, coord_learning_rate=1e-2), 1e-2),
+        ("full", rates(0.0, coord_learning_rate=1e-2), 1e-2),
+        ("coord_rows", rates(1e-3), 1e-3),
+        ("coord_rows", rates(1e-3, coord_learning_rate=1e-4), 1e-4),
     ],
 )
-def test_the_rate_of_tokens(head: Head, rates: Rates, tokens: float) -> None:
-    groups = {group["name"]: group["lr"] for group in parameter_groups(model(), rates, 0.0, head)}
+def test_the_rate_of_tokens(head: Head, made: Training, tokens: float) -> None:
+    groups = {group["name"]: group["lr"] for group in parameter_groups(model(), made, head)}
     assert groups["tokens"] == tokens
-    assert groups["language"] == rates.learning_rate
+    assert groups["language"] == made.learning_rate
 
 
 def test_what_is_frozen_is_in_no_group() -> None:
     one = model()
     freeze_parts(one, Model(path="model", freeze_vision=True, head="frozen"), COORDS)
-    names = {group["name"] for group in parameter_groups(one, Rates(1e-3), 0.1, "frozen")}
+    names = {group["name"] for group in parameter_groups(one, rates(1e-3), "frozen")}
     assert names == {"projector", "projector without decay", "language", "language without decay"}
 
 
@@ -179,10 +187,10 @@ class Two(nn.Module):
 def test_rows_move_as_with_an_optimizer_of_their_own(kind: Any, rate: float, coord: float) -> None:
     """Against two optimizers, one for each rate, over a schedule."""
 
-    def trained(rates: Rates) -> list[torch.Tensor]:
+    def trained(made: Training) -> list[torch.Tensor]:
         two = Two()
-        optimizer = kind(parameter_groups(two, rates, 0.1, "full"), lr=1.0)
-        pace_rows(optimizer, two, rates, "full", COORDS)
+        optimizer = kind(parameter_groups(two, made, "full"), lr=1.0)
+        pace_rows(optimizer, two, made, "full", COORDS)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda n: 1 / (1 + n))
         for number in range(5):
             two.backward(number)
@@ -190,7 +198,7 @@ def test_rows_move_as_with_an_optimizer_of_their_own(kind: Any, rate: float, coo
             schedule.step()
         return [parameter.detach() for parameter in two.parameters()]
 
-    paced, slow, fast = trained(Rates(rate, coord=coord)), trained(Rates(rate)), trained(Rates(coord))
+    paced, slow, fast = trained(rates(rate, coord_learning_rate=coord)), trained(rates(rate)), trained(rates(coord))
     is_coord = torch.zeros(1600, dtype=torch.bool)
     is_coord[IDS] = True
     for weight, others, coords in zip(paced, slow, fast, strict=True):

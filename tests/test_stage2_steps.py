@@ -177,7 +177,12 @@ def adapted(*, tied: bool) -> tuple[Any, Encoder]:
     network, made = doubled(tied=tied)
     network.name_or_path = network.config.name_or_path = str(Path("model").resolve())  # as of a folder
     freeze = Model(path="model", freeze_vision=True, freeze_projector=True, freeze_language=False, head="coord_rows")
-    add_lora(network, Lora(r=2, lora_alpha=4.0, lora_dropout=0.0, target_modules=("q_proj", "v_proj", "down_proj")), freeze, processor().coords)
+    add_lora(
+        network,
+        Lora(r=2, lora_alpha=4.0, lora_dropout=0.0, target_modules=("q_proj", "v_proj", "down_proj")),
+        freeze,
+        processor().coords,
+    )
     with torch.no_grad():
         for weight in network.parameters():
             if weight.requires_grad:

@@ -27,9 +27,10 @@ from peft import PeftModel
 from PIL import Image
 
 from answer_samples import Scripted, ids_of, noise, prompter, table
-from coordspec.config.inputs import USER_PROMPT
+from coordspec.config.inputs import USER_PROMPT, Model
 from coordspec.config.model import Config
 from coordspec.config.stage2 import Termination
+from coordspec.config.training import Lora
 from coordspec.coords import TOKENS
 from coordspec.errors import CoordspecError, InputError
 from coordspec.generate import Ended, ModelGenerator, Request
@@ -38,11 +39,8 @@ from coordspec.generate.vllm.chat import banned_ids, seed_of
 from coordspec.generate.vllm.client import Client
 from coordspec.generate.vllm.generator import logprobs_of
 from coordspec.generate.vllm.server import serve_command, weights_hash
-from coordspec.config.inputs import Model
-from coordspec.config.training import Lora
 from coordspec.model.checkpoint import load_model, load_processor, save_checkpoint
 from coordspec.model.lora import add_lora
-
 from coordspec.ranks import RankError
 from coordspec.spec.binding import scenario
 from fake_vllm import FREE, FakeVllm, Reply, completion, serving

@@ -1,4 +1,4 @@
-"""Through how many files of the product a value passes: a line that is validated or evaluated, a config, a training step.
+"""Through how many files of the product a value passes: a line that is validated or evaluated, a config, a step.
 
     python tools/count_files.py [--list]
 

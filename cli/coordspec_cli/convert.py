@@ -90,7 +90,9 @@ def _own(name: str, text: str) -> str:
 @output_options
 @_setting("geometry", Geometry, _own("geometry", "Write boxes or outlines."))
 @choice_option("--coords", kind=CoordForm, text="Write bins as integers or as coord tokens.", default=CoordForm.INT)
-@_setting("order", ObjectOrder, "ObjectOrder of objects: top to bottom then left to right, as in SRC, or largest first.")
+@_setting(
+    "order", ObjectOrder, "ObjectOrder of objects: top to bottom then left to right, as in SRC, or largest first."
+)
 @_setting("crowd", Crowd, _own("crowd", "Regions that stand for a crowd: leave out, write their box, or stop."))
 @_setting(
     "multipart",

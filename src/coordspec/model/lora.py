@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,8 +36,8 @@ EMBEDDING, HEAD = "embed_tokens", "lm_head"
 def add_lora(model: VisionLanguageModel, lora: Lora, section: Model, coords: CoordVocab) -> PeftModel:
     """The model with adapters, everything else frozen but what ``section.head`` trains of embedding and head.
 
-    Parts that ``section`` freezes get no adapters. ``coord_rows`` trains the rows of the coord tokens through peft's token
-    adapters, one set of rows for both where the head is tied; ``full`` trains whole matrices.
+    Parts that ``section`` freezes get no adapters. ``coord_rows`` trains the rows of the coord tokens through peft's
+    token adapters, one set of rows for both where the head is tied; ``full`` trains whole matrices.
 
     Raises:
         InputError: no layer of a part that is not frozen has one of the names of ``lora.target_modules``.

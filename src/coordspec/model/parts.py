@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, Literal, TypeAlias, TypedDict
 
@@ -10,6 +9,7 @@ import torch
 from torch import nn
 
 from coordspec.config.inputs import Model
+from coordspec.config.training import Training
 from coordspec.coords import CoordVocab
 
 Head: TypeAlias = Literal["full", "coord_rows", "frozen"]
@@ -47,24 +47,19 @@ def is_frozen(section: Model, part: ModelPart) -> bool:
     }[part]
 
 
-@dataclass(frozen=True, slots=True)
-class Rates:
-    """Peak learning rates; None is ``learning_rate``. ``coord`` is that of the rows of the coord tokens."""
+def rate_of(training: Training, part: ModelPart) -> float:
+    """The peak learning rate of a part; of ``TOKENS`` that of the rows that are no coord tokens."""
+    own = {
+        ModelPart.VISION: training.vision_learning_rate,
+        ModelPart.PROJECTOR: training.projector_learning_rate,
+    }.get(part)
+    return training.learning_rate if own is None else own
 
-    learning_rate: float
-    vision: float | None = None
-    projector: float | None = None
-    coord: float | None = None
 
-    def of(self, part: ModelPart) -> float:
-        """The rate of a part; of ``TOKENS`` that of the rows that are no coord tokens."""
-        own = {ModelPart.VISION: self.vision, ModelPart.PROJECTOR: self.projector}.get(part)
-        return self.learning_rate if own is None else own
-
-    @property
-    def of_coords(self) -> float:
-        """The rate of the rows of the coord tokens."""
-        return self.learning_rate if self.coord is None else self.coord
+def coord_rate(training: Training) -> float:
+    """The peak learning rate of the rows of the coord tokens."""
+    own = training.coord_learning_rate
+    return training.learning_rate if own is None else own
 
 
 class Group(TypedDict):
@@ -103,18 +98,18 @@ def freeze_parts(model: nn.Module, section: Model, coords: CoordVocab) -> None:
             _keep_gradient_of(parameter, coords)
 
 
-def parameter_groups(
-    model: nn.Module, rates: Rates, weight_decay: float, head: Head, *, muon: float | None = None
-) -> list[Group]:
+def parameter_groups(model: nn.Module, training: Training, head: Head) -> list[Group]:
     """The trainable parameters by part and weight decay, each in one group.
 
-    With ``muon``, a learning rate, the matrices of hidden layers are groups of their own at that rate, for
+    With ``optim: muon`` the matrices of hidden layers are groups of their own at ``muon_learning_rate``, for
     ``MuonAdamW``.
 
     Matrices decay; vectors (biases, norms), embeddings, the head and position tables do not. Where coord rows are
     trained together with all other rows, their group has the larger one of the two rates: ``pace_rows`` does the rest.
     """
-    tokens = rates.of_coords if head == "coord_rows" else max(rates.of_coords, rates.learning_rate)
+    muon = training.optim == "muon"
+    coords = coord_rate(training)
+    tokens = coords if head == "coord_rows" else max(coords, training.learning_rate)
     groups: dict[str, Group] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
@@ -122,17 +117,19 @@ def parameter_groups(
         part = part_of(name)
         decays = parameter.ndim > 1 and part is not ModelPart.TOKENS and not name.endswith(_TABLE)
         key = f"{part} without decay" if part is not ModelPart.TOKENS and not decays else part.value
-        rate = tokens if part is ModelPart.TOKENS else rates.of(part)
-        by_muon = muon is not None and decays and parameter.ndim == 2  # noqa: PLR2004 (a matrix, no convolution)
-        if muon is not None and by_muon:
-            key, rate = f"{part} by muon", muon
-        decay = weight_decay if decays else 0.0
+        rate = tokens if part is ModelPart.TOKENS else rate_of(training, part)
+        by_muon = muon and decays and parameter.ndim == 2  # noqa: PLR2004 (a matrix, no convolution)
+        if by_muon:
+            key, rate = f"{part} by muon", training.muon_learning_rate
+        decay = training.weight_decay if decays else 0.0
         group = groups.setdefault(key, Group(name=key, params=[], lr=rate, weight_decay=decay, muon=by_muon))
         group["params"].append(parameter)
     return list(groups.values())
 
 
-def pace_rows(optimizer: torch.optim.Optimizer, model: nn.Module, rates: Rates, head: Head, coords: CoordVocab) -> None:
+def pace_rows(
+    optimizer: torch.optim.Optimizer, model: nn.Module, training: Training, head: Head, coords: CoordVocab
+) -> None:
     """Give coord rows and all other rows of the same matrices their own learning rates, exactly; head ``full`` only.
 
     Optimizers have one rate for a matrix. ``parameter_groups`` sets the larger of the two, and hooks on ``step`` shrink
@@ -140,13 +137,15 @@ def pace_rows(optimizer: torch.optim.Optimizer, model: nn.Module, rates: Rates, 
     rate, and both rates follow one schedule, so that is what a rate of their own would do, but for one rounding of the
     weight. Scaling gradients instead would do nothing under AdamW.
     """
-    high = max(rates.of_coords, rates.learning_rate)
-    if head != "full" or rates.of_coords == rates.learning_rate:
+    of_coords, of_others = coord_rate(training), training.learning_rate
+    if head != "full" or of_coords == of_others:
         return
-    share = min(rates.of_coords, rates.learning_rate) / high
-    slow_coords = rates.of_coords < rates.learning_rate
+    share = min(of_coords, of_others) / max(of_coords, of_others)
+    slow_coords = of_coords < of_others
     weights = [
-        weight for name, weight in model.named_parameters() if weight.requires_grad and part_of(name) is ModelPart.TOKENS
+        weight
+        for name, weight in model.named_parameters()
+        if weight.requires_grad and part_of(name) is ModelPart.TOKENS
     ]
     slow = [_rows(weight, coords, inside=slow_coords) for weight in weights]
     before: list[torch.Tensor] = []

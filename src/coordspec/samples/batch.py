@@ -167,9 +167,9 @@ class BatchGuard:
         if issues:
             raise ContractError(issues)
 
-    # Each rule is a bug that trains without a word: ids that another tokenizer made, a label on the prompt, image tokens
-    # that are not those of the images, positions that run on from one packed sample into the next. The loss falls in
-    # all of these cases. NumPy looks at the tensors' own memory, so nothing is copied.
+    # Each rule is a bug that trains without a word: ids that another tokenizer made, a label on the prompt, image
+    # tokens that are not those of the images, positions that run on from one packed sample into the next. The loss
+    # falls in all of these cases. NumPy looks at the tensors' own memory, so nothing is copied.
     def _issues(self, batch: Batch, *, labelled: bool) -> Iterator[Issue]:
         ids_BT: _Ints = batch.ids_BT.numpy()
         labels_BT: _Ints = batch.labels_BT.numpy()

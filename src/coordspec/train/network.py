@@ -22,7 +22,7 @@ from coordspec.model.checkpoint import (
 )
 from coordspec.model.lora import ADAPTER_WEIGHTS, add_lora, save_adapter
 from coordspec.model.muon import MuonAdamW
-from coordspec.model.parts import Rates, freeze_parts, pace_rows, parameter_groups
+from coordspec.model.parts import freeze_parts, pace_rows, parameter_groups
 from coordspec.samples.batch import BatchGuard
 
 
@@ -56,24 +56,14 @@ class Network:
         ``kind`` and ``options`` are those of Hugging Face's Trainer; with ``optim: muon`` AdamW's are given.
         """
         training = self._training
-        muon = training.muon_learning_rate if training.optim == "muon" else None
-        found = parameter_groups(self.model, self._rates, training.weight_decay, self._head, muon=muon)
-        groups = [dict(group) for group in found]
+        groups = [dict(group) for group in parameter_groups(self.model, training, self._head)]
         made = (
-            kind(groups, **options) if muon is None else MuonAdamW(groups, betas=options["betas"], eps=options["eps"])
+            MuonAdamW(groups, betas=options["betas"], eps=options["eps"])
+            if training.optim == "muon"
+            else kind(groups, **options)
         )
-        pace_rows(made, self.model, self._rates, self._head, self._processor.coords)
+        pace_rows(made, self.model, training, self._head, self._processor.coords)
         return made
-
-    @property
-    def _rates(self) -> Rates:
-        training = self._training
-        return Rates(
-            training.learning_rate,
-            vision=training.vision_learning_rate,
-            projector=training.projector_learning_rate,
-            coord=training.coord_learning_rate,
-        )
 
     def save(self, folder: Path) -> None:
         """Write the weights, or the adapter alone, with tokenizer and processor."""

@@ -177,8 +177,8 @@ class CoordTrainer(Trainer):
         Raises:
             CoordspecError: the data of a rank is refused; every rank raises, so none waits for the others.
         """
-        # The one place where all batches of a step are known before its first forward. Without it nobody could divide by
-        # the counts of the whole step, write the rollouts of a step together, or stop before something is learnt.
+        # The one place where all batches of a step are known before its first forward. Without it nobody could divide
+        # by the counts of the whole step, write the rollouts of a step together, or stop before something is learnt.
         step = self.state.global_step
         self._began = self._began or time.perf_counter()
         self._objective.refresh(step)
@@ -198,13 +198,13 @@ class CoordTrainer(Trainer):
         return batches, counts_C
 
     def _prepare_inputs(self, inputs: Any) -> Prepared:  # type: ignore[override]  # no dict of tensors
-        # Hugging Face's walks through dicts and lists of tensors; a Prepared would stay on the CPU, and an empty dict is
-        # an error there.
+        # Hugging Face's walks through dicts and lists of tensors; a Prepared would stay on the CPU, and an empty dict
+        # is an error there.
         prepared: Prepared = inputs.to(self.args.device)
         return prepared
 
     def floating_point_ops(self, inputs: Any) -> int:  # noqa: ARG002
-        """Not counted: Hugging Face's asks whether ``input_ids`` is in the inputs, and a ``Prepared`` is no container."""
+        """Not counted: Hugging Face's asks whether ``input_ids`` is in the inputs, which a ``Prepared`` has not."""
         return 0
 
     def compute_loss(  # type: ignore[override]  # no dict of tensors
@@ -247,8 +247,8 @@ class CoordTrainer(Trainer):
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:  # noqa: ARG002
         """Log what happened since the last time; what Hugging Face's Trainer sums up at the end is left out."""
-        # The summary at the end (train_runtime and so on) has no learning rate. Its loss is a mean of sums over parts of
-        # steps, which is no number of ours.
+        # The summary at the end (train_runtime and so on) has no learning rate. Its loss is a mean of sums over parts
+        # of steps, which is no number of ours.
         if "learning_rate" not in logs:
             return
         steps = int(self._sums.pop("steps"))
@@ -297,8 +297,8 @@ class CoordTrainer(Trainer):
 
     def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:  # noqa: ARG002
         """A new best model is saved at once, whatever ``save_steps`` says."""
-        # Hugging Face's knows names with the prefix eval_ alone, and does not save what it finds to be best unless a save
-        # is due at that step too.
+        # Hugging Face's knows names with the prefix eval_ alone, and does not save what it finds to be best unless a
+        # save is due at that step too.
         best = self.state.best_metric
         if _SCORE not in metrics or (best is not None and metrics[_SCORE] <= best):
             return False
