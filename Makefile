@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 OUTCOMES := .coordspec/outcomes.json
 TESTED := pyproject.toml $(shell find src cli contracts openspec tests -type f -not -path '*/__pycache__/*')
 
-.PHONY: demo test lint gate docs bench nightly clean
+.PHONY: demo test lint gate docs bench nightly flaky clean
 
 demo: $(VENV)/.train
 	$(BIN)/python tools/demo.py
@@ -25,11 +25,17 @@ $(OUTCOMES): $(TESTED) | $(VENV)/.dev node_modules/.ready
 nightly: $(VENV)/.dev node_modules/.ready
 	$(BIN)/python -m pytest -n auto -m nightly
 
+# Tests of pages, terminals and signals, ten times: on a busy machine and in odd surroundings. Hours on a small machine.
+ROUNDS ?= 10
+flaky: $(VENV)/.dev node_modules/.ready
+	$(BIN)/python tools/flaky.py --rounds $(ROUNDS)
+
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tools/check_page_tests.py
 	$(BIN)/python tools/generate_docs.py --check
 
 docs: $(VENV)/.dev

@@ -7,19 +7,26 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking")
 DESKTOP, PHONE = (1280, 860), (390, 844)
+
+# How long an assertion waits for what a page draws after an event: only a test that fails ends with it.
+PATIENCE_S = 60.0
+expect.set_options(timeout=1000 * PATIENCE_S)
+
+T = TypeVar("T")
 _CONTRAST = """(names) => {
   const linear = (c) => (c / 255 <= 0.03928 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4);
   const light = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
@@ -68,8 +75,12 @@ class Opened:
 
 
 @contextmanager
-def opened(chromium: Browser, file: Path, size: tuple[int, int] = DESKTOP, **options: Any) -> Iterator[Opened]:
-    """A local file in a window of this size; ``options`` go to the browser's context.
+def opened(
+    chromium: Browser, file: Path, size: tuple[int, int] = DESKTOP, before: str = "", **options: Any
+) -> Iterator[Opened]:
+    """A local file in a window of this size; ``before`` is run in it first.
+
+    ``options`` go to the browser's context.
 
     When the block ends, the page must have asked for nothing but itself, and have written nothing to the console.
     """
@@ -80,6 +91,8 @@ def opened(chromium: Browser, file: Path, size: tuple[int, int] = DESKTOP, **opt
         page.on("request", lambda request: found.requests.append(request.url))
         page.on("console", lambda message: found.complaints.append(message.text))
         page.on("pageerror", lambda error: found.complaints.append(str(error)))
+        if before:
+            page.add_init_script(before)
         page.goto(file.as_uri())
         yield found
         outside = [url for url in found.requests if url != file.as_uri() and not url.startswith("data:")]
@@ -87,6 +100,18 @@ def opened(chromium: Browser, file: Path, size: tuple[int, int] = DESKTOP, **opt
         assert found.complaints == []
     finally:
         context.close()
+
+
+def eventually(read: Callable[[], T], wanted: T, message: str = "") -> None:
+    """Assert that ``read`` comes to give ``wanted``: for what no single assertion of Playwright waits for.
+
+    Pages draw some things in events that come later: a fold that opens, an element that comes into sight, a dialog that
+    closes. What is read right behind an action may be what was there before it.
+    """
+    end = time.monotonic() + PATIENCE_S
+    while (last := read()) != wanted and time.monotonic() < end:
+        time.sleep(0.01)
+    assert last == wanted, message
 
 
 def scrolls_sideways(page: Page) -> bool:

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 import pytest
 
 from coordspec_cli.main import run
+from limits import HANG_S
+from surroundings import neutralise
 
-# One thread for each test process: pytest-xdist has a process on every core already, and threads that wait spin.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+neutralise()  # before anything that looks at the environment when it is imported
 
 
 class Done(NamedTuple):
@@ -45,7 +46,7 @@ def spawn(tmp_path: Path) -> Callable[..., Done]:
     """Run a command as a process of its own, in ``tmp_path``; keywords go to ``subprocess.run``."""
 
     def call(*args: object, **keywords: Any) -> Done:
-        keywords = {"input": b"", "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "timeout": 60, **keywords}
+        keywords = {"input": b"", "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "timeout": HANG_S, **keywords}
         done = subprocess.run(command(*args), cwd=tmp_path, check=False, **keywords)
         return Done(done.returncode, (done.stdout or b"").decode(), (done.stderr or b"").decode())
 

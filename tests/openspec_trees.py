@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from coordspec.spec.document import read_spec
+from limits import HANG_S
 
 ROOT = Path(__file__).parent.parent
 
@@ -115,9 +116,8 @@ class Raw(NamedTuple):
 def raw(root: Path, *arguments: str) -> Raw:
     """Ask the real command line, without anything of coordspec in between."""
     quiet = {"OPENSPEC_TELEMETRY": "0", "DO_NOT_TRACK": "1", "CI": "1", "NO_COLOR": "1"}
-    done = subprocess.run(
-        [openspec(), *arguments], cwd=root, env={**os.environ, **quiet}, capture_output=True, timeout=60, check=False
-    )
+    words, alone = [openspec(), *arguments], {**os.environ, **quiet}
+    done = subprocess.run(words, cwd=root, env=alone, capture_output=True, timeout=HANG_S, check=False)
     return Raw(done.returncode, json.loads(done.stdout))
 
 
@@ -206,6 +206,6 @@ def run_tests(root: Path) -> tuple[int, str]:
     words = (sys.executable, "-B", "-m", "pytest", "-q", "-p", "coordspec.spec.plugin", "-p", "no:cacheprovider")
     alone = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}  # the plugin comes by name, and only once
     done = subprocess.run(
-        words, cwd=root, env={**os.environ, **alone}, capture_output=True, text=True, timeout=60, check=False
+        words, cwd=root, env={**os.environ, **alone}, capture_output=True, text=True, timeout=HANG_S, check=False
     )
     return done.returncode, done.stdout + done.stderr

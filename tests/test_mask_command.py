@@ -38,6 +38,8 @@ from mask_samples import (
 )
 from qwen_tokenizer import ids_of
 
+pytestmark = pytest.mark.terminal
+
 Run = Callable[..., Done]
 T = ("--tokenizer", "tokenizer.json")
 R = ("--rollouts", "rollouts.jsonl")

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
-from browser import DESKTOP, PHONE, Opened, browser, low_contrast, opened, scrolls_sideways
+from browser import DESKTOP, PHONE, Opened, browser, eventually, low_contrast, opened, scrolls_sideways
 from coordspec.errors import Place
 from coordspec.pages.thumbnail import Picture
 from coordspec.record import DetObject, Record
@@ -21,7 +21,7 @@ from coordspec.view import Source, make_sample, mask_page
 from mask_samples import CAT, DOG, END, NAME, RECORD, ROLLOUT, entry, near, write_images
 from qwen_tokenizer import ids_of, table
 
-pytestmark = pytest.mark.xdist_group("browser")
+pytestmark = [pytest.mark.page, pytest.mark.xdist_group("browser")]
 
 
 @pytest.fixture(scope="module")
@@ -103,18 +103,18 @@ LINKS = [("108", ["0"], {"p0", "g0"}), ("640", ["1"], {"p1"}), ("600", ["2"], se
 def test_a_token_lights_its_entry_and_its_boxes(text: str, entries: list[str], shapes: set[str], page: Page) -> None:
     wanted = page.locator(f'.block[data-entry="{entries[0]}"] .t.coord', has_text=text).first
     wanted.hover()
-    assert (lit_entries(page), lit_shapes(page)) == (entries, shapes)
+    eventually(lambda: (lit_entries(page), lit_shapes(page)), (entries, shapes))
     page.locator("h1").hover()
-    assert (lit_entries(page), lit_shapes(page)) == ([], set())
+    eventually(lambda: (lit_entries(page), lit_shapes(page)), ([], set()))
     wanted.focus()
-    assert (lit_entries(page), lit_shapes(page)) == (entries, shapes)
+    eventually(lambda: (lit_entries(page), lit_shapes(page)), (entries, shapes))
     wanted.click()
     page.locator("h1").click()
-    assert (lit_entries(page), lit_shapes(page)) == (entries, shapes)
-    assert wanted.get_attribute("aria-selected") == "true"
+    eventually(lambda: (lit_entries(page), lit_shapes(page)), (entries, shapes))
+    expect(wanted).to_have_attribute("aria-selected", "true")
     page.keyboard.press("Escape")
-    assert (lit_entries(page), lit_shapes(page)) == ([], set())
-    assert wanted.get_attribute("aria-selected") == "false"
+    eventually(lambda: (lit_entries(page), lit_shapes(page)), ([], set()))
+    expect(wanted).to_have_attribute("aria-selected", "false")
 
 
 BOXES = [("p0", ["0"], {"p0", "g0"}), ("g0", ["0"], {"p0", "g0"}), ("p1", ["1"], {"p1"}), ("g1", ["3"], {"g1"}),
@@ -125,11 +125,11 @@ BOXES = [("p0", ["0"], {"p0", "g0"}), ("g0", ["0"], {"p0", "g0"}), ("p1", ["1"],
 def test_a_box_lights_its_tokens(name: str, entries: list[str], shapes: set[str], page: Page) -> None:
     box = page.locator(f'.shape[data-o="{name}"]')
     box.evaluate("one => one.focus()")
-    assert (lit_entries(page), lit_shapes(page)) == (entries, shapes)
+    eventually(lambda: (lit_entries(page), lit_shapes(page)), (entries, shapes))
     page.keyboard.press("Enter")
-    assert box.get_attribute("aria-selected") == "true"
+    expect(box).to_have_attribute("aria-selected", "true")
     page.locator("h1").click()
-    assert (lit_entries(page), lit_shapes(page)) == (entries, shapes)
+    eventually(lambda: (lit_entries(page), lit_shapes(page)), (entries, shapes))
 
 
 def test_a_box_can_be_pointed_at_and_clicked(page: Page) -> None:
@@ -137,29 +137,29 @@ def test_a_box_can_be_pointed_at_and_clicked(page: Page) -> None:
     assert area is not None
     x, y = area["x"] + area["width"] * 0.75, area["y"] + area["height"] * 0.5  # inside of the dog
     page.mouse.move(x, y)
-    assert lit_entries(page) == ["3"]
+    eventually(lambda: lit_entries(page), ["3"])
     page.mouse.click(x, y)
     page.mouse.move(0, 0)
-    assert lit_entries(page) == ["3"]
+    eventually(lambda: lit_entries(page), ["3"])
     page.locator("button.held").click()
-    assert lit_entries(page) == []
+    eventually(lambda: lit_entries(page), [])
 
 
 def test_the_details_of_a_token(page: Page) -> None:
     page.locator(".t.coord", has_text="108").first.hover()
-    text = page.locator(".details").inner_text()
+    details = page.locator(".details")
     for part in ("<|coord_108|>", "matched: predicted", "coordinate", "0 in the cross entropy",
                  "x1 of object 0: box loss", "108, ground truth 100 (+8)", "prediction 0", "black cat",
                  "108 100 400 491", "100 100 400 500"):  # fmt: skip
-        assert part in text.replace("\n", " "), part
+        expect(details).to_contain_text(part, use_inner_text=True)
     at = page.locator(".t.coord", has_text="108").first.get_attribute("data-t")
-    assert f"id {ids_of('<|coord_108|>', NAME)[0]}, position {at}" in text
-    assert page.locator("path.edge").last.get_attribute("d") == "M108 100V491"
+    expect(details).to_contain_text(f"id {ids_of('<|coord_108|>', NAME)[0]}, position {at}")
+    expect(page.locator("path.edge").last).to_have_attribute("d", "M108 100V491")
     page.locator('.block[data-entry="1"] .t.coord', has_text="640").hover()
-    assert "slot" not in page.locator(".details dt").all_inner_texts()
+    expect(page.locator(".details dt", has_text="slot")).to_have_count(0)
     page.locator('.block[data-entry="4"] .t.coord', has_text="900").hover()
-    assert "y3 of object 2" in page.locator(".details").inner_text()
-    assert page.locator("path.edge").last.get_attribute("d") == "M300 900h0"
+    expect(page.locator(".details")).to_contain_text("y3 of object 2", use_inner_text=True)
+    expect(page.locator("path.edge").last).to_have_attribute("d", "M300 900h0")
 
 
 def test_dropped_entries_and_what_was_left_out(page: Page) -> None:
@@ -167,10 +167,10 @@ def test_dropped_entries_and_what_was_left_out(page: Page) -> None:
     assert item.split("\n") == ["✕", "object_7", "unexpected_key", "there is a key beside desc and the geometry"]
     page.locator(".dropped .link").click()
     page.locator("h1").hover()
-    assert lit_entries(page) == ["2"]
-    assert page.locator(".left-out pre").inner_text().strip() == "and so on"
+    eventually(lambda: lit_entries(page), ["2"])
+    eventually(lambda: page.locator(".left-out pre").inner_text().strip(), "and so on")
     page.keyboard.press("j")
-    assert page.locator(".dropped").count() == 0
+    expect(page.locator(".dropped")).to_have_count(0)
 
 
 def test_owners_and_weights_are_told_without_colour(page: Page) -> None:
@@ -189,11 +189,11 @@ def test_owners_and_weights_are_told_without_colour(page: Page) -> None:
     assert len(set(dashes.values())) == 4
     on = page.locator('.block[data-entry="0"] .t.struct.on').first
     off = page.locator('.block[data-entry="1"] .t.struct.off').first
-    assert on.evaluate(style, ["borderBottomColor"]) != off.evaluate(style, ["borderBottomColor"])
-    assert off.evaluate(style, ["borderBottomColor"]) == ["rgba(0, 0, 0, 0)"]
+    expect(on).not_to_have_css("border-bottom-color", "rgba(0, 0, 0, 0)")
+    eventually(lambda: off.evaluate(style, ["borderBottomColor"]), ["rgba(0, 0, 0, 0)"])
     slot, plain = (page.locator(f".block .t.coord.{name}").first for name in ("slot", "off"))
-    assert slot.evaluate(style, ["borderBottomStyle"]) == ["double"]
-    assert plain.evaluate(style, ["borderBottomStyle"]) == ["dotted"]
+    eventually(lambda: slot.evaluate(style, ["borderBottomStyle"]), ["double"])
+    eventually(lambda: plain.evaluate(style, ["borderBottomStyle"]), ["dotted"])
 
 
 # ---------------------------------------------------------------------------------------------------------------- keys
@@ -209,14 +209,14 @@ def test_samples_by_keys(page: Page) -> None:
     picker.focus()
     page.keyboard.press("j")
     page.keyboard.press("ArrowDown")
-    assert picker.input_value() == "2"
+    expect(picker).to_have_value("2")
     page.keyboard.press("ArrowLeft")
-    assert picker.input_value() == "1"
-    assert page.locator(".counter").inner_text() == "2 of 3"
-    assert page.title() == "data.jsonl:2 · What the target teaches"
+    expect(picker).to_have_value("1")
+    expect(page.locator(".counter")).to_have_text("2 of 3", use_inner_text=True)
+    expect(page).to_have_title("data.jsonl:2 · What the target teaches")
     page.get_by_role("button", name="Next sample").click()
-    assert page.locator(".counter").inner_text() == "3 of 3"
-    assert page.get_by_role("button", name="Next sample").is_disabled()
+    expect(page.locator(".counter")).to_have_text("3 of 3", use_inner_text=True)
+    expect(page.get_by_role("button", name="Next sample")).to_be_disabled()
 
 
 def test_the_order_of_tab(page: Page) -> None:
@@ -247,13 +247,13 @@ def test_arrows_among_tokens(page: Page) -> None:
     assert seen[6:] == ["0", "0"]
     page.keyboard.press("End")
     last = focused(page)
-    assert int(last) == page.locator(".t[data-t]").count() - 1
+    expect(page.locator(".t[data-t]")).to_have_count(int(last) + 1)
     page.keyboard.press("ArrowRight")
-    assert focused(page) == last
-    assert page.locator('.t[tabindex="0"]').count() == 1
-    assert page.locator("#picker").input_value() == "0"
+    eventually(lambda: focused(page), last)
+    expect(page.locator('.t[tabindex="0"]')).to_have_count(1)
+    expect(page.locator("#picker")).to_have_value("0")
     page.keyboard.press("Enter")
-    assert page.locator('.t[aria-selected="true"]').count() == 1
+    expect(page.locator('.t[aria-selected="true"]')).to_have_count(1)
 
 
 def test_arrows_among_boxes(page: Page) -> None:
@@ -265,32 +265,32 @@ def test_arrows_among_boxes(page: Page) -> None:
         seen.append(focused(page))
     assert seen == [*names[1:], names[0]]
     page.keyboard.press("ArrowUp")
-    assert focused(page) == names[-1]
+    eventually(lambda: focused(page), names[-1])
     page.locator("#layer-truth").uncheck()
-    assert not page.locator(".shape.truth").is_visible()
+    expect(page.locator(".shape.truth")).to_be_hidden()
     page.locator(f'.shape[data-o="{names[-1]}"]').evaluate("one => one.focus()")
     page.keyboard.press("Home")
     hidden = page.locator(".shape.truth").evaluate_all("all => all.map((one) => one.dataset.o)")
-    assert focused(page) not in hidden
+    eventually(lambda: focused(page) in hidden, False)
 
 
 def test_roles_and_names(page: Page) -> None:
-    assert page.get_by_role("combobox", name="Sample").count() == 1
-    assert page.get_by_role("listbox", name="Tokens of the target").count() == 1
-    assert page.get_by_role("listbox", name="Boxes in the image").get_by_role("option").count() == 5
-    assert page.get_by_role("option", name="false positive: prediction 1, pink <b>square</b>").count() == 1
-    assert page.get_by_role("option", name="missed object: object 2, 碗").count() == 1
-    assert page.get_by_role("group", name="dropped · unexpected_key").count() == 1
-    assert page.get_by_role("img", name="The image images/a.png").count() == 1
+    expect(page.get_by_role("combobox", name="Sample")).to_have_count(1)
+    expect(page.get_by_role("listbox", name="Tokens of the target")).to_have_count(1)
+    expect(page.get_by_role("listbox", name="Boxes in the image").get_by_role("option")).to_have_count(5)
+    expect(page.get_by_role("option", name="false positive: prediction 1, pink <b>square</b>")).to_have_count(1)
+    expect(page.get_by_role("option", name="missed object: object 2, 碗")).to_have_count(1)
+    expect(page.get_by_role("group", name="dropped · unexpected_key")).to_have_count(1)
+    expect(page.get_by_role("img", name="The image images/a.png")).to_have_count(1)
 
 
 def test_coordinates_as_tokens(page: Page) -> None:
-    assert token(page, "<|coord_108|>").count() == 0
+    expect(token(page, "<|coord_108|>")).to_have_count(0)
     page.locator("#raw").check()
-    assert token(page, "<|coord_108|>").count() == 1
+    expect(token(page, "<|coord_108|>")).to_have_count(1)
     page.keyboard.press("j")
     page.keyboard.press("k")
-    assert token(page, "<|coord_108|>").count() == 1
+    expect(token(page, "<|coord_108|>")).to_have_count(1)
 
 
 # ------------------------------------------------------------------------------------------------------- hostile, large
@@ -307,18 +307,18 @@ def test_hostile_text_is_shown_as_text(chromium: Browser, tmp_path: Path) -> Non
     file = page_file(tmp_path, (record, "{" + entries + "} " + EVIL + "\x07" + END), name="qwen")
     with opened(chromium, file) as window:
         page = window.page
-        assert page.title() == "data.jsonl:1 · What the target teaches"
-        assert page.locator("body img, body script[src]").count() == 0
-        assert page.locator("body script").count() == 2
-        assert page.locator(".left-out pre").inner_text().strip() == EVIL + "\\x07"
-        assert EVIL in page.locator(".block").nth(1).inner_text()
-        assert page.locator(".dropped code").inner_text() == EVIL
-        assert "image-path" not in page.locator("figcaption").inner_text()
-        assert "../../etc/passwd.png" in page.locator("figcaption").inner_text()
+        expect(page).to_have_title("data.jsonl:1 · What the target teaches")
+        expect(page.locator("body img, body script[src]")).to_have_count(0)
+        expect(page.locator("body script")).to_have_count(2)
+        eventually(lambda: page.locator(".left-out pre").inner_text().strip(), EVIL + "\\x07")
+        expect(page.locator(".block").nth(1)).to_contain_text(EVIL, use_inner_text=True)
+        expect(page.locator(".dropped code")).to_have_text(EVIL, use_inner_text=True)
+        expect(page.locator("figcaption")).not_to_contain_text("image-path", use_inner_text=True)
+        expect(page.locator("figcaption")).to_contain_text("../../etc/passwd.png", use_inner_text=True)
         text = page.locator('.block[data-entry="2"] .tokens').inner_text()
         assert "\\xe2\\x80\\xaeevil" in text  # the tokens hold single bytes of it
         assert "شجرة" in text
-        assert not re.search(r"[\u202a-\u202e\x1b]", page.inner_text("body"))
+        expect(page.locator("body")).not_to_contain_text(re.compile(r"[\u202a-\u202e\x1b]"))
         # Text from right to left does not pull the tokens around it along.
         lefts = page.locator('.block[data-entry="2"] .t:not(.coord)').evaluate_all(
             "all => all.map((one) => one.getClientRects()[0]).map(({top, left}) => [Math.round(top), left])"
@@ -332,29 +332,31 @@ def test_a_long_rollout(chromium: Browser, tmp_path: Path) -> None:
     file = page_file(tmp_path, (record, "{" + ", ".join(entry(i, item) for i, item in enumerate(objects, 1))))
     with opened(chromium, file, PHONE) as found:
         page = found.page
-        assert page.locator(".t[data-t]").count() > 4_000
-        assert page.locator(".block.matched").count() == 150
+        expect(page.locator('.t[data-t="4000"]')).to_have_count(1)
+        expect(page.locator(".block.matched")).to_have_count(150)
         page.locator('.t[data-t="0"]').focus()
         page.keyboard.press("End")
-        assert page.locator(".t.here").count() == 1
+        expect(page.locator(".t.here")).to_have_count(1)
         assert not scrolls_sideways(page)
-        assert "truncated" in page.locator(".facts").inner_text()
+        expect(page.locator(".facts")).to_contain_text("truncated", use_inner_text=True)
 
 
 def test_fifty_samples(chromium: Browser, tmp_path: Path) -> None:
     file = page_file(tmp_path, *[(RECORD, ROLLOUT)] * 50)
     with opened(chromium, file) as found:
         page = found.page
-        assert page.locator("#picker option").count() == 50
-        assert page.locator("#picker option").nth(49).inner_text() == "data.jsonl:50 · 1 matched, 1 fp, 2 fn, 1 dropped"
+        expect(page.locator("#picker option")).to_have_count(50)
+        expect(page.locator("#picker option").nth(49)).to_have_text(
+            "data.jsonl:50 · 1 matched, 1 fp, 2 fn, 1 dropped", use_inner_text=True
+        )
         page.locator("#picker").select_option("49")
-        assert page.locator(".counter").inner_text() == "50 of 50"
+        expect(page.locator(".counter")).to_have_text("50 of 50", use_inner_text=True)
         for _ in range(60):
             page.keyboard.press("k")
         page.locator("h1").click()
         for _ in range(60):
             page.keyboard.press("k")
-        assert page.locator(".counter").inner_text() == "1 of 50"
+        expect(page.locator(".counter")).to_have_text("1 of 50", use_inner_text=True)
 
 
 @pytest.mark.parametrize("policy", ["rollout_matching", "reordered_gt_sft"])
@@ -362,11 +364,11 @@ def test_other_policies(policy: str, chromium: Browser, tmp_path: Path) -> None:
     file = page_file(tmp_path, (RECORD, ROLLOUT), policy=policy)
     with opened(chromium, file) as found:
         page = found.page
-        assert policy in page.locator(".summary").inner_text()
+        expect(page.locator(".summary")).to_contain_text(policy, use_inner_text=True)
         page.locator("details.rows summary").click()
-        assert page.locator("details.rows tbody tr").count() == 4
+        expect(page.locator("details.rows tbody tr")).to_have_count(4)
         page.locator('.shape[data-o="p1"]').evaluate("one => one.focus()")
-        assert lit_entries(page) == ([] if policy == "reordered_gt_sft" else ["1"])
+        eventually(lambda: lit_entries(page), [] if policy == "reordered_gt_sft" else ["1"])
 
 
 # ------------------------------------------------------------------------------------------------------- sizes, colours
@@ -392,8 +394,8 @@ def test_on_a_phone_the_image_stays_in_sight(page: Page) -> None:
     image = page.locator(".picture").bounding_box()
     assert image is not None
     assert 0 <= image["y"] < 100
-    assert page.locator(".details").is_visible()
-    assert lit_shapes(page) == {"g2"}
+    expect(page.locator(".details")).to_be_visible()
+    eventually(lambda: lit_shapes(page), {"g2"})
 
 
 SHOWN = (".policy", ".facts dt", ".head", ".t.off", ".t.on", ".t.coord.slot", ".meaning", ".hint", ".keys",

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from coordspec import __version__
+from limits import HANG_S
 
 ROOT = Path(__file__).parents[1]
 CONSTRAINTS = ROOT / "constraints.txt"
@@ -34,7 +35,7 @@ def clean_environment() -> dict[str, str]:
 def checked(*args: object, cwd: Path) -> str:
     words = [str(arg) for arg in args]
     done = subprocess.run(
-        words, cwd=cwd, env=clean_environment(), capture_output=True, text=True, timeout=300, check=False
+        words, cwd=cwd, env=clean_environment(), capture_output=True, text=True, timeout=HANG_S, check=False
     )
     assert done.returncode == 0, f"{' '.join(words)}\n{done.stdout}{done.stderr}"
     return done.stdout

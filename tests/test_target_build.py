@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import time
 
 import pytest
 from hypothesis import given, settings
@@ -320,9 +319,9 @@ TARGETS = int(os.environ.get("COORDSPEC_FUZZ_TARGETS", "102000"))
 @pytest.mark.parametrize("part", range(8))
 def test_the_guard_finds_nothing_in_many(name: str, part: int) -> None:
     count = TARGETS // (8 * len(TOKENIZERS))
-    made, kinds = time.monotonic(), {"matches": 0, "fp": 0, "fn": 0, "dropped": 0}
+    kinds = {"matches": 0, "fp": 0, "fn": 0, "dropped": 0}
     for number in range(count):
         report = check_one(random.Random(part * 10**7 + number), name).report
         for kind in kinds:
             kinds[kind] += bool(getattr(report, kind))
-    assert all(often > count / 10 for often in kinds.values()), (kinds, time.monotonic() - made)
+    assert all(often > count / 10 for often in kinds.values()), kinds

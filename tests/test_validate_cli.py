@@ -22,6 +22,8 @@ from coordspec import __version__
 from coordspec.contracts import Rule, rule, rule_book
 from coordspec.errors import Severity
 
+pytestmark = pytest.mark.terminal
+
 RULES = list(rule_book().about("data").by_name.values())
 GOOD = '{"images": ["a.png"], "width": 640, "height": 480, "objects": [{"desc": "cat", "bbox_2d": [1, 2, 3, 4]}]}'
 ERROR = GOOD.replace("3, 4", "1000, 4")  # coord-range

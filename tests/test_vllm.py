@@ -44,6 +44,7 @@ from coordspec.model.lora import add_lora
 from coordspec.ranks import RankError
 from coordspec.spec.binding import scenario
 from fake_vllm import FREE, FakeVllm, Reply, completion, serving
+from limits import HANG_S
 from train_samples import processor
 from training_runs import ran, smallest_model
 
@@ -276,7 +277,7 @@ def test_as_many_requests_at_once_as_the_config_says(fake: FakeVllm, tmp_path: P
 
     def wait(path: str) -> None:
         if path == COMPLETIONS:
-            together.wait(timeout=20)  # breaks where fewer than three come
+            together.wait(timeout=HANG_S)  # breaks where fewer than three come
 
     server = ready(fake, tmp_path, shared, batch={"size": 3})
     alone = server.answers(requests(3))

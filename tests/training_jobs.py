@@ -31,11 +31,9 @@ from coordspec.errors import CoordspecError
 from coordspec.train import run as run_module
 from coordspec.train import trainer
 from coordspec.train.stage2 import rollouts
+from limits import HANG_S
 from stage2_samples import Writes
 from training_runs import SILENT
-
-SECONDS = 120
-"""How long a process may take before it is given up."""
 
 
 def main(path: str) -> None:
@@ -62,7 +60,8 @@ def text(path: Path) -> str:
 
 
 def wait(child: int) -> int:
-    for _ in range(SECONDS * 20):
+    end = time.monotonic() + HANG_S
+    while time.monotonic() < end:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
             return status

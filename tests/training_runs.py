@@ -28,6 +28,7 @@ from coordspec.shapes.dataset import DatasetSpec, write_dataset
 from coordspec.shapes.scene import SceneSpec
 from coordspec.train.data import RunData, prepare_data
 from coordspec.train.run import Listener, RunResult, train
+from limits import HANG_S
 from model_samples import model, processor
 
 gc.freeze()  # accelerate collects garbage again and again, and what is imported is none
@@ -155,7 +156,7 @@ def start(folder: Path, jobs: list[dict[str, Any]]) -> Any:
         capture_output=True,
         text=True,
         check=False,
-        timeout=600,
+        timeout=HANG_S,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
@@ -176,5 +177,5 @@ def torchrun(folder: Path, config: Path, *options: str) -> subprocess.CompletedP
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=HANG_S,
     )

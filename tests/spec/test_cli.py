@@ -10,6 +10,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
+import pytest
 import zstandard
 from spec_tools import BOX, ERROR, GOOD, WARNING, Done, coordspec, folder, lines, record, validate
 
@@ -17,6 +18,9 @@ from coordspec import __version__
 from coordspec.contracts import rule_book
 from coordspec.spec.binding import harness, scenario
 from coordspec_cli.main import COMMANDS
+from limits import HANG_S
+
+pytestmark = pytest.mark.terminal
 
 BOTH = GOOD.replace("3, 4", "1, 1000")
 LINES = {"good": GOOD, "error": ERROR, "warning": WARNING, "both": BOTH}
@@ -40,7 +44,9 @@ def report_of(data: bytes, *options: object) -> Done:
 
 def process(*words: object, **keywords: Any) -> subprocess.CompletedProcess[bytes]:
     """A Python process of its own."""
-    return subprocess.run([sys.executable, *map(str, words)], capture_output=True, timeout=60, check=False, **keywords)
+    return subprocess.run(
+        [sys.executable, *map(str, words)], capture_output=True, timeout=HANG_S, check=False, **keywords
+    )
 
 
 # -------------------------------------------------------------------------------------------------------- exit status

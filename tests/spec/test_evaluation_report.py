@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,10 +12,10 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 from spec_tools import ERROR, Done, coordspec, folder
 
-from browser import DESKTOP, PHONE, Opened, browser, opened, scrolls_sideways
+from browser import DESKTOP, PHONE, Opened, browser, eventually, opened, scrolls_sideways
 from coordspec.checks.paths import check_image_path
 from coordspec.contracts import rule
 from coordspec.errors import Place
@@ -44,6 +45,8 @@ from report_samples import (
     write_scenes,
 )
 from report_samples import write_run as write_run_folder
+
+pytestmark = pytest.mark.page
 
 PAGE = Path("page.html")
 
@@ -218,8 +221,8 @@ def test_outcomes(chromium: Browser) -> None:
             page = window.page
             for kind, dashes in {"matched": "none", "fp": "9px, 5px", "fn": "0.1px, 4px"}.items():
                 lines = page.locator(f".card .shape.{kind} .line")
-                assert lines.count() == 1
-                assert lines.evaluate("one => getComputedStyle(one).strokeDasharray") == dashes
+                expect(lines).to_have_count(1)
+                expect(lines).to_have_css("stroke-dasharray", dashes)
             page.locator(".open").click()
             rows = page.locator(".objects li").all_inner_texts()
     assert [row.split()[:3] for row in rows] == [["▲", "cow", "false"], ["◆", "dog", "missed"], ["●", "cat", "right"]]
@@ -233,7 +236,7 @@ def test_polygons(chromium: Browser) -> None:
         write_records(item)
         write_images(item)
         with shown(chromium, "data.jsonl") as window:
-            assert window.page.locator(".card .line").get_attribute("d") == "M0 0L999 0L999 999Z"
+            expect(window.page.locator(".card .line")).to_have_attribute("d", "M0 0L999 0L999 999Z")
 
 
 @scenario("evaluation", "Images of a report", "Filters", digest="1e684a3b2303")
@@ -242,23 +245,23 @@ def test_filters(chromium: Browser) -> None:
         three_records()
         with shown(chromium, *PREDS, "--order", "file") as window:
             page = window.page
-            assert cards(page) == ["a.png", "b.png", "c.png"]
+            eventually(lambda: cards(page), ["a.png", "b.png", "c.png"])
             page.locator("#category").select_option("cat")
-            assert cards(page) == ["a.png", "b.png", "c.png"]
+            eventually(lambda: cards(page), ["a.png", "b.png", "c.png"])
             page.locator("#outcome").select_option("matched")
-            assert cards(page) == ["a.png", "c.png"]
+            eventually(lambda: cards(page), ["a.png", "c.png"])
             page.locator("#search").fill("COW")
-            assert cards(page) == ["c.png"]
-            assert page.locator(".status").inner_text() == "1 of 3 records."
+            eventually(lambda: cards(page), ["c.png"])
+            expect(page.locator(".status")).to_have_text("1 of 3 records.", use_inner_text=True)
             page.locator("#category").select_option("")
             page.locator("#outcome").select_option("fn")
-            assert cards(page) == ["c.png"]
+            eventually(lambda: cards(page), ["c.png"])
             page.locator("#search").fill("")
-            assert cards(page) == ["b.png", "c.png"]
+            eventually(lambda: cards(page), ["b.png", "c.png"])
             page.locator("#outcome").select_option("perfect")
-            assert cards(page) == ["a.png"]
+            eventually(lambda: cards(page), ["a.png"])
             page.locator("#search").fill("nothing like it")
-            assert page.locator(".status").inner_text() == "0 of 3 records."
+            expect(page.locator(".status")).to_have_text("0 of 3 records.", use_inner_text=True)
 
 
 @scenario("evaluation", "Images of a report", "Order", digest="30f7021c7cb6")
@@ -269,7 +272,7 @@ def test_order(chromium: Browser) -> None:
         with shown(chromium, *PREDS) as window:
             for order, wanted in orders.items():
                 window.page.locator("#order").select_option(order)
-                assert cards(window.page) == [f"{name}.png" for name in wanted]
+                eventually(lambda: cards(window.page), [f"{name}.png" for name in wanted])
         for order, wanted in orders.items():
             report(*PREDS, "--order", order, "--overwrite")
             assert "".join(card["path"][0] for card in value()["gallery"]["cards"]) == wanted
@@ -282,7 +285,7 @@ def test_not_all_of_them(chromium: Browser) -> None:
         write_scenes(*((record(CAT, name=f"{i}.png"), right if i < 2 else wrong) for i in range(4)))
         with shown(chromium, *PREDS, "--max-images", 2) as window:
             status = window.page.locator(".status").inner_text()
-            assert cards(window.page) == ["2.png", "3.png"]
+            eventually(lambda: cards(window.page), ["2.png", "3.png"])
         again = report(*PREDS, "--max-images", 2, "--overwrite")
         assert facts(value())["F1"] == "0.500"
     assert status == "2 records. This page holds 2 of 4 records: those with the lowest F1."
@@ -297,7 +300,7 @@ def test_keys(chromium: Browser) -> None:
             page = window.page
             focused = "document.activeElement.dataset.at ?? document.activeElement.id"
             page.keyboard.press("j")
-            assert page.evaluate(focused) == "0"
+            eventually(lambda: page.evaluate(focused), "0")
             page.keyboard.press("Enter")
             titles = []
             for key in ("j", "k"):
@@ -306,10 +309,10 @@ def test_keys(chromium: Browser) -> None:
             titles.append(page.locator("#record-title").inner_text())
             assert titles == ["a.png", "b.png", "a.png"]
             page.keyboard.press("Escape")
-            assert not page.locator("dialog").is_visible()
-            assert page.evaluate(focused) == "0"
+            expect(page.locator("dialog")).to_be_hidden()
+            eventually(lambda: page.evaluate(focused), "0")
             page.keyboard.press("/")
-            assert page.evaluate(focused) == "search"
+            eventually(lambda: page.evaluate(focused), "search")
 
 
 @scenario("evaluation", "Images of a report", "Widths", digest="e317a9e822ab")
@@ -329,7 +332,10 @@ def test_widths(chromium: Browser) -> None:
                     page.locator(".open").click()
                     page.locator("dialog details").evaluate_all("all => all.forEach((one) => { one.open = true; })")
                     assert not scrolls_sideways(page)
-                    assert page.locator("dialog").evaluate("one => one.scrollWidth <= one.clientWidth")
+                    expect(page.locator("dialog")).to_be_visible()
+                    eventually(
+                        lambda: page.locator("dialog").evaluate("one => one.scrollWidth <= one.clientWidth"), True
+                    )
                     page.keyboard.press("Escape")
 
 
@@ -339,15 +345,15 @@ def test_cards_as_they_are_needed(chromium: Browser) -> None:
         write_records(*(record(CAT, name=f"{i}.png") for i in range(60)))
         with shown(chromium, "data.jsonl", size=(1280, 400)) as window:
             page = window.page
-            assert page.locator(".card").count() == 24
-            assert page.locator(".status").inner_text() == "60 records."
+            expect(page.locator(".card")).to_have_count(24)
+            expect(page.locator(".status")).to_have_text("60 records.", use_inner_text=True)
             page.locator("#search").fill("59.png")
-            assert cards(page) == ["59.png"]
+            eventually(lambda: cards(page), ["59.png"])
             page.locator("#search").fill("")
             page.locator("h1").click()
             for _ in range(60):
                 page.keyboard.press("j")
-            assert page.evaluate("document.activeElement.dataset.at") == "59"
+            eventually(lambda: page.evaluate("document.activeElement.dataset.at"), "59")
 
 
 # ------------------------------------------------------------------------------------------------------- one safe file
@@ -381,7 +387,8 @@ def test_one_file(chromium: Browser) -> None:
                 sources = page.locator("img").evaluate_all("all => all.map((one) => one.src.slice(0, 23))")
                 assert set(sources) <= {"data:image/jpeg;base64,"}
                 assert (len(words), len(sources)) in {(1, 0), (1, 1), (2, 1)}
-                assert page.evaluate("fetch('https://example.org/').then(() => false, () => true)")
+                refused = page.evaluate("fetch('https://example.org/').then(() => false, () => true)")
+                assert refused
                 assert window.complaints
                 window.complaints.clear()
                 window.requests[:] = [url for url in window.requests if "example.org" not in url]
@@ -406,28 +413,29 @@ def test_hostile_text(chromium: Browser) -> None:
                 data.write_text(data.read_text("utf-8").split("\n")[0] + "\n", "utf-8")
             with shown(chromium, *words, "--overwrite") as window:
                 page = window.page
-                assert page.title() == EVIL_SHOWN + str(words[0])[len(EVIL) :]
-                assert page.locator("h1").inner_text() == page.title()
+                expect(page).to_have_title(EVIL_SHOWN + str(words[0])[len(EVIL) :])
+                expect(page.locator("h1")).to_have_text(page.title(), use_inner_text=True)
                 page.locator("details").evaluate_all("all => all.forEach((one) => { one.open = true; })")
                 if page.locator(".open").count():
                     page.locator(".open").click()
                     page.locator("dialog details").evaluate_all("all => all.forEach((one) => { one.open = true; })")
-                    assert page.locator("#record-title").inner_text() == EVIL_SHOWN + ".png"
-                    assert page.locator(".objects .desc").first.inner_text() == EVIL_SHOWN
+                    expect(page.locator("#record-title")).to_have_text(EVIL_SHOWN + ".png", use_inner_text=True)
+                    expect(page.locator(".objects .desc").first).to_have_text(EVIL_SHOWN, use_inner_text=True)
                 text = page.locator("body").inner_text()
-                assert page.locator("script").count() == 2
-                assert (
-                    page.locator("main script, dialog script, img:not([src^='data:image/jpeg;base64,'])").count() == 0
-                )
+                expect(page.locator("script")).to_have_count(2)
+                expect(
+                    page.locator("main script, dialog script, img:not([src^='data:image/jpeg;base64,'])")
+                ).to_have_count(0)
                 assert not {"\u202e", "\u2028"} & set(text)
                 wanted = {1: "OBJ003" if "data" in str(words[0]) else f"{EVIL_SHOWN}.{EVIL_SHOWN}", 2: "bad_key"}
                 if len(words) == 2:
-                    assert page.locator(".output pre").inner_text() == EVIL_SHOWN
-                    assert page.locator(".dropped code").inner_text() == EVIL_SHOWN
-                    assert f"{EVIL_SHOWN}.{EVIL_SHOWN}" in page.locator("#tables").text_content()
+                    expect(page.locator(".output pre")).to_have_text(EVIL_SHOWN, use_inner_text=True)
+                    expect(page.locator(".dropped code")).to_have_text(EVIL_SHOWN, use_inner_text=True)
+                    expect(page.locator("#tables")).to_contain_text(f"{EVIL_SHOWN}.{EVIL_SHOWN}")
                 else:
-                    assert wanted[1] in page.locator("main").text_content()
-                    assert page.locator("main").text_content().count(EVIL_SHOWN) >= 2
+                    expect(page.locator("main")).to_contain_text(wanted[1])
+                    twice = re.compile(f"{re.escape(EVIL_SHOWN)}.*{re.escape(EVIL_SHOWN)}", re.DOTALL)
+                    expect(page.locator("main")).to_contain_text(twice)
 
 
 @scenario("evaluation", "One safe file", "Paths that leave the root", digest="2523125ae7a1")

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 from spec_tools import Done, coordspec, folder
 
-from browser import Opened, browser, opened, scrolls_sideways
+from browser import Opened, browser, eventually, opened, scrolls_sideways
 from coordspec.findings.visible import visible
 from coordspec.record import CoordForm, DetObject, Record
 from coordspec.spec.binding import harness, scenario
@@ -35,6 +35,8 @@ from mask_samples import (
 )
 from qwen_tokenizer import ids_of
 from test_mask_view import sample
+
+pytestmark = pytest.mark.page
 
 ROOT = Path(__file__).resolve().parents[2]
 T = ("--tokenizer", "tokenizer.json")
@@ -263,7 +265,7 @@ def lit(page: Page) -> tuple[list[str], set[str]]:
 
 @scenario("supervision-view", "Page", "One file", digest="7aa40e2798f6")
 def test_one_file(window: Opened) -> None:
-    assert window.page.locator(".picture img").evaluate("one => one.naturalWidth") == 64
+    eventually(lambda: window.page.locator(".picture img").evaluate("one => one.naturalWidth"), 64)
     blocked = """async () => {
         const script = document.createElement("script");
         script.textContent = "document.title = 'ran'";
@@ -272,8 +274,8 @@ def test_one_file(window: Opened) -> None:
         return [document.title === "ran", failed];
     }"""
     title = window.page.title()
-    assert window.page.evaluate(blocked) == [False, True]
-    assert window.page.title() == title
+    eventually(lambda: window.page.evaluate(blocked), [False, True])
+    expect(window.page).to_have_title(title)
     assert len(window.complaints) >= 2
     assert all("Content Security Policy" in text or "blocked" in text for text in window.complaints)
     window.complaints.clear()
@@ -290,12 +292,12 @@ def test_hostile_text(chromium: Browser, tmp_path: Path) -> None:
         coordspec("mask", "data.jsonl", *T, "--rollouts", "rollouts.jsonl", "--html", tmp_path / "page.html")
     with opened(chromium, tmp_path / "page.html") as found:
         page = found.page
-        assert page.title() == "data.jsonl:1 · What the target teaches"
-        assert page.locator("script").count() == 2
-        assert page.locator("img").count() == 0
-        assert page.locator(".left-out pre").inner_text().strip() == "\\x1b\\x07" + EVIL
-        assert page.locator(".dropped code").inner_text() == EVIL
-        assert EVIL in page.locator(".block.matched .head").inner_text()
+        expect(page).to_have_title("data.jsonl:1 · What the target teaches")
+        expect(page.locator("script")).to_have_count(2)
+        expect(page.locator("img")).to_have_count(0)
+        eventually(lambda: page.locator(".left-out pre").inner_text().strip(), "\\x1b\\x07" + EVIL)
+        expect(page.locator(".dropped code")).to_have_text(EVIL, use_inner_text=True)
+        expect(page.locator(".block.matched .head")).to_contain_text(EVIL, use_inner_text=True)
 
 
 @scenario("supervision-view", "Page", "Links", digest="7c14696561e2")
@@ -303,10 +305,10 @@ def test_links(window: Opened) -> None:
     page = window.page
     for index, boxes in enumerate(({"p0", "g0"}, {"p1"}, set(), {"g1"})):
         page.locator(f'.block[data-entry="{index}"] .t').nth(3).hover()
-        assert lit(page) == ([str(index)], boxes)
+        eventually(lambda: lit(page), ([str(index)], boxes))
         for box in boxes:
             page.locator(f'.shape[data-o="{box}"]').evaluate("one => one.focus()")
-            assert lit(page) == ([str(index)], boxes)
+            eventually(lambda: lit(page), ([str(index)], boxes))
 
 
 @scenario("supervision-view", "Page", "Keys", digest="7f93c4288221")
@@ -314,9 +316,9 @@ def test_keys(window: Opened) -> None:
     page = window.page
     counter = page.locator(".counter")
     page.keyboard.press("j")
-    assert counter.inner_text() == "2 of 2"
+    expect(counter).to_have_text("2 of 2", use_inner_text=True)
     page.keyboard.press("k")
-    assert counter.inner_text() == "1 of 2"
+    expect(counter).to_have_text("1 of 2", use_inner_text=True)
     reached = []
     for _ in range(9):
         page.keyboard.press("Tab")
@@ -324,18 +326,18 @@ def test_keys(window: Opened) -> None:
     assert [name for name in reached if name] == ["o", "t"]
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowRight")
-    assert page.locator(".t.here").count() == 1
+    expect(page.locator(".t.here")).to_have_count(1)
     held = lit(page)
     assert held[0] == ["0"]
     page.keyboard.press("Enter")
     page.evaluate("document.activeElement.blur()")
-    assert lit(page) == held
+    eventually(lambda: lit(page), held)
     page.keyboard.press("Escape")
-    assert lit(page) == ([], set())
+    eventually(lambda: lit(page), ([], set()))
     page.locator(".shape").first.evaluate("one => one.focus()")
     before = lit(page)
     page.keyboard.press("ArrowRight")
-    assert lit(page) != before
+    eventually(lambda: lit(page) == before, False)
 
 
 @scenario("supervision-view", "Page", "Dropped entries", digest="9021d95ca86c")
@@ -344,8 +346,8 @@ def test_dropped_entries(window: Opened) -> None:
     (item,) = page.locator(".dropped li").all_inner_texts()
     assert item.split("\n")[1:] == ["object_7", "unexpected_key", "there is a key beside desc and the geometry"]
     page.locator(".dropped .link").click()
-    assert lit(page) == (["2"], set())
-    assert page.locator(".block.lit").get_attribute("aria-label") == "dropped · unexpected_key"
+    eventually(lambda: lit(page), (["2"], set()))
+    expect(page.locator(".block.lit")).to_have_attribute("aria-label", "dropped · unexpected_key")
 
 
 @scenario("supervision-view", "Page", "Widths", digest="f7d189435f4c")
