@@ -20,7 +20,7 @@ from coordspec.shapes.dataset import DatasetSpec, write_dataset
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs"
 SCHEMA = ROOT / "contracts/config.schema.json"
-FILES = sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob("*") if path.is_file())
+FILES = sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob("*.yaml"))
 DEMOS = [name for name in FILES if name.startswith("demo/")]
 RECIPES = [name for name in FILES if "/" in name and name not in DEMOS]
 MODELINE = re.compile(r"# yaml-language-server: \$schema=(\S+)")

@@ -282,17 +282,6 @@ def test_wrong_usage(case: str, coordspec: Run, tmp_path: Path) -> None:
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
-def test_a_missing_package_is_named(mask: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_set(tmp_path)
-    monkeypatch.delitem(sys.modules, "coordspec.guard.files", raising=False)
-    monkeypatch.setitem(sys.modules, "tokenizers", None)
-    done = mask()
-    assert done.status == 2
-    assert done.err == (
-        "error: this command needs the package tokenizers; install the extra: pip install 'coordspec[targets]'\n"
-    )
-
-
 # --------------------------------------------------------------------------------------------------------------- forms
 
 

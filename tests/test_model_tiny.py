@@ -288,19 +288,3 @@ def test_the_command(coordspec) -> None:
     assert done.status == 2
     assert done.err.endswith("Error: a vocabulary of 9 byte pieces cannot be made: from 256 to 600 can\n")
     assert sorted(path.name for path in Path.cwd().iterdir()) == ["one"]
-
-
-@pytest.mark.parametrize("args", [["tiny-model", "a"], ["expand-vocab", "a", "b"], ["merge-lora", "a", "b"]], ids=str)
-def test_without_torch_a_command_says_what_to_install(args: list[str], tmp_path: Path) -> None:
-    (tmp_path / "torch.py").write_text("raise ModuleNotFoundError('no torch here', name='torch')")
-    for package in ("transformers", "peft"):
-        (tmp_path / f"{package}.py").write_text("import torch")
-    done = subprocess.run(
-        [sys.executable, "-m", "coordspec_cli", *args],
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    message = "error: this command needs the package torch; install the extra: pip install 'coordspec[train]'\n"
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", message)

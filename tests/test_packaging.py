@@ -57,7 +57,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = folder / "source"
     ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", ".git", "build", "dist", ".*_cache", ".hypothesis")
     source.mkdir()
-    for name in ("pyproject.toml", "README.md", "LICENSE", "MANIFEST.in", "src", "cli", "contracts", "tests"):
+    for name in ("pyproject.toml", "README.md", "LICENSE", "src", "cli", "configs", "contracts", "docs", "tests"):
         path = ROOT / name  # a copy, so that no build leaves anything in the tree, and nothing stale gets in
         if path.is_dir():
             shutil.copytree(path, source / name, ignore=ignored)
@@ -102,6 +102,10 @@ def test_the_wheel_holds_every_module_and_the_contract(wheel: Path) -> None:
     }
     assert {"coordspec/_contracts/rules.yaml", "coordspec/_contracts/record.schema.json"} <= contract
     assert names >= contract | modules_of_the_tree() | {"coordspec/py.typed"}
+    for folder, suffix in {"configs": ".yaml", "docs": ".md"}.items():
+        shipped = {name for name in names if name.startswith(f"coordspec/_{folder}/")}
+        tree = {path.relative_to(ROOT / folder).as_posix() for path in (ROOT / folder).rglob(f"*{suffix}")}
+        assert shipped == {f"coordspec/_{folder}/{name}" for name in tree | {"__init__.py"}}
 
 
 def test_the_wheel_holds_nothing_else(wheel: Path) -> None:
@@ -142,6 +146,21 @@ def test_it_runs_outside_of_the_source_tree(installed: Path, tmp_path: Path) -> 
         [installed / "coordspec", "validate", "."], cwd=tmp_path, env=clean_environment(), check=False
     )
     assert done.returncode == 1
+
+
+def test_hints_lead_somewhere_without_the_source_tree(installed: Path, tmp_path: Path) -> None:
+    """What messages point to is in the wheel: pages, recipes, rules, the contract."""
+    coordspec = installed / "coordspec"
+    (tmp_path / "data").mkdir()
+    (tmp_path / "models/qwen3-vl-4b-coord").mkdir(parents=True)
+    for name in ("train", "val"):
+        (tmp_path / f"data/{name}.jsonl").write_text(GOOD)
+    assert checked(coordspec, "config", "init", "stage1", "-o", "run.yaml", cwd=tmp_path) == (
+        "run.yaml: change the paths in it, then: coordspec check-config run.yaml\n"
+    )
+    checked(coordspec, "check-config", "run.yaml", cwd=tmp_path)
+    assert checked(coordspec, "docs", "stage1-runbook", cwd=tmp_path).startswith("# Stage-1 runbook")
+    assert "train_batch" in checked(coordspec, "schema", "config", cwd=tmp_path)
 
 
 def test_what_runs_is_what_was_installed(installed: Path, tmp_path: Path) -> None:

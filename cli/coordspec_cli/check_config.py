@@ -11,7 +11,7 @@ from coordspec_cli.options import rule_options
 from coordspec_cli.reporting import ReportingCommand, chosen_reports, emit, report_options
 
 
-@click.command("check-config", cls=ReportingCommand, epilog="Every rule is explained in docs/rules/cfg.md.")
+@click.command("check-config", cls=ReportingCommand, epilog="Every rule is explained in `coordspec docs cfg`.")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--strict", is_flag=True, help="Take every warning as an error.")
 @rule_options("config")

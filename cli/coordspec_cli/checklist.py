@@ -30,7 +30,7 @@ def _limit(name: str, default: float, text: str) -> Callable[[Any], Any]:
     return click.option(name, type=_SHARE, default=default, show_default=True, metavar="SHARE", help=text)
 
 
-@click.command("checklist", epilog="Every item is explained in docs/training/CHECKLIST.md.")
+@click.command("checklist", epilog="Every item is explained in `coordspec docs checklist`.")
 @click.argument("checkpoint", metavar="CKPT", type=click.Path(path_type=Path))
 @click.argument("data", metavar="DATA")
 @_limit("--min-parse-rate", _LIMITS.parse_rate, "Least share of outputs that are strict JSON in the payload's form.")

@@ -1,22 +1,52 @@
-"""``coordspec config``: what a config means, and where two of them differ."""
+"""``coordspec config``: a config to begin with, what one means, and where two of them differ."""
 
 from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
 import click
 
 from coordspec.config.check import Checked, Options, check_config, outcome_of
+from coordspec.config.recipes import RECIPES, about, recipe_text
 from coordspec.config.show import Change, Setting, changes, settings, show_yaml, yaml_text
+from coordspec.contracts import did_you_mean
 from coordspec.findings.text import write_text
 from coordspec.findings.visible import encodable, visible, write_line
+from coordspec.jsonl.write import write_whole
 from coordspec_cli.main import EXIT_CLEAN, EXIT_FINDINGS, EXIT_USAGE
+from coordspec_cli.tables import show, titled
 
 
 @click.group("config")
 def command() -> None:
-    """Training configs: every value of one with its origin, and how two differ."""
+    """Training configs: one to begin with, every value of one with its origin, and how two differ."""
+
+
+@command.command("init")
+@click.argument("name", metavar="[RECIPE]", required=False)
+@click.option("-o", "--output", "out", metavar="FILE", type=click.Path(path_type=Path), help="File to write.")
+@click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
+def init_command(name: str | None, out: Path | None, overwrite: bool) -> int:
+    """Write the recipe RECIPE as one commented file, for you to change; without RECIPE, list the recipes.
+
+    The file says all that the recipe sets, and why, and extends nothing. Without -o it goes to standard output.
+    """
+    if name is None:
+        show([titled("Recipes", ["recipe", "what it trains"], [[known, about(known)] for known in RECIPES], words=True)])
+        return EXIT_CLEAN
+    if name not in RECIPES:
+        raise click.UsageError(f"no recipe is called {name!r}{did_you_mean(name, list(RECIPES))}; there are {', '.join(RECIPES)}")
+    text = recipe_text(name)
+    if out is None:
+        click.echo(text, nl=False)
+        return EXIT_CLEAN
+    with write_whole(out, overwrite=overwrite) as stream:
+        stream.write(text.encode())
+    file = click.format_filename(out)
+    click.echo(f"{file}: change the paths in it, then: coordspec check-config {file}")
+    return EXIT_CLEAN
 
 
 @command.command("show")
@@ -27,7 +57,7 @@ def command() -> None:
     type=click.Choice(["yaml", "json"]),
     default="yaml",
     show_default=True,
-    help="YAML with the origins as comments, or JSON; its keys are explained in docs/training/CHECK_CONFIG.md.",
+    help="YAML with the origins as comments, or JSON; its keys are explained in `coordspec docs check-config`.",
 )
 def show_command(file: str, form: str) -> int:
     """Print the whole config with the origin of every value: file and line, or default.
@@ -64,7 +94,7 @@ def show_command(file: str, form: str) -> int:
     type=click.Choice(["text", "json"]),
     default="text",
     show_default=True,
-    help="A line for each setting that differs, or JSON; its keys are explained in docs/training/CHECK_CONFIG.md.",
+    help="A line for each setting that differs, or JSON; its keys are explained in `coordspec docs check-config`.",
 )
 def diff_command(old: str, new: str, form: str) -> int:
     """Say which settings have other values in config B than in config A, and where both come from.

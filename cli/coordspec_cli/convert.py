@@ -84,7 +84,7 @@ def _own(name: str, text: str) -> str:
     return f"{text} For {_takers(name)}."
 
 
-@click.command(epilog=f"Formats: {_formats()}. Every option is explained in docs/data/CONVERT.md.")
+@click.command(epilog=f"Formats: {_formats()}. Every option is explained in `coordspec docs convert`.")
 @click.argument("name", metavar="FORMAT", type=click.Choice(list(CONVERTERS)))
 @click.argument("source", metavar="SRC")
 @output_options
@@ -150,7 +150,7 @@ def _refuse_idle(converter: Converter, options: ConvertOptions) -> None:
         raise click.UsageError(f"{flag} is about {_takers(name)}, and means nothing to {converter.name}; leave it out")
     for name in sorted(converter.needs - given):
         flag = f"--{name.replace('_', '-')}"
-        raise click.UsageError(f"{converter.name} needs {flag}: nothing in a file says it; see docs/data/CONVERT.md")
+        raise click.UsageError(f"{converter.name} needs {flag}: nothing in a file says it; see `coordspec docs convert`")
     if "multipart" in given and not options.outlines:
         raise click.UsageError("--multipart is about outlines; pass --geometry poly with it, or leave it out")
 

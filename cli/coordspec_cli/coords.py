@@ -14,7 +14,7 @@ _PIXEL_SIGNS = ("coord-range", "coord-type")
 _FROM_HELP = "The form of the coordinates in IN. Only pixel has to be said; integers and tokens tell themselves apart."
 
 
-@click.command(epilog="How the three forms relate is written in docs/data/CONVERT.md.")
+@click.command(epilog="How the three forms relate is written in `coordspec docs convert`.")
 @click.argument("source", metavar="IN")
 @choice_option("--from", "from_", kind=CoordKind, text=_FROM_HELP)
 @choice_option("--to", kind=CoordKind, text="The form of the coordinates in OUT.", required=True)

@@ -13,7 +13,6 @@ import click
 from coordspec.errors import InputError, Issue
 from coordspec.evaluate.categories import read_categories
 from coordspec.evaluate.options import DEFAULTS, EvalOptions
-from coordspec.evaluate.packages import MissingPackageError
 from coordspec.findings.visible import encodable, plural, sentence, shown, write_line
 from coordspec.jsonl.inputs import STDIN
 from coordspec.predictions.files import PredictionFile, read_predictions
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 _LISTED: Final = 5
 
 
-@click.command("eval", epilog="Every number is explained in docs/evaluation/EVAL.md.")
+@click.command("eval", epilog="Every number is explained in `coordspec docs eval`.")
 @click.argument("preds", metavar="PREDS")
 @click.argument("data", metavar="DATA")
 @click.option("--categories", metavar="TABLE", help="JSON or YAML mapping from descs to categories; others stay.")
@@ -94,11 +93,9 @@ def command(
 def _evaluated(
     file: PredictionFile, data: str, options: EvalOptions, partial: bool, max_line_bytes: int
 ) -> tuple[Joined, Evaluation]:
-    try:
-        from coordspec.evaluate.join import join, read_records  # noqa: PLC0415 (numpy and scipy are of an extra)
-        from coordspec.evaluate.summary import evaluate  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        raise MissingPackageError(error.name) from error
+    from coordspec.evaluate.join import join, read_records  # noqa: PLC0415 (numpy and scipy are of an extra)
+    from coordspec.evaluate.summary import evaluate  # noqa: PLC0415
+
     records = read_records(data, max_line_bytes)
     if not records:
         raise InputError(data, "holds no record, so there is nothing to evaluate")

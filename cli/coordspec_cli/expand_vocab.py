@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from coordspec.coords import BINS, MAX_BIN
-from coordspec_cli.extras import train_extra
 
 
 @click.command("expand-vocab")
@@ -20,8 +19,7 @@ def command(*, source: Path, out: Path, seed: int, overwrite: bool) -> None:
 
     Reads the folder IN and writes the whole new checkpoint to OUT. Neighbouring bins begin with nearly equal rows.
     """
-    with train_extra():
-        from coordspec.model.expand import expand_vocab  # noqa: PLC0415 (torch is loaded when it is needed)
+    from coordspec.model.expand import expand_vocab  # noqa: PLC0415 (torch is loaded when it is needed)
 
     done = expand_vocab(source, out, seed=seed, overwrite=overwrite)
     heads = "embedding and tied head" if done.tied else "embedding and head"

@@ -1,48 +1,31 @@
-"""What a command says when packages of an extra are not installed."""
+"""Which commands need an extra, and what they say where it is not installed."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping
 from typing import Final
 
-from coordspec.errors import CoordspecError
+EXTRAS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("train", "infer", "checklist", "tiny-model", "expand-vocab", "merge-lora"), "train"),
+    **dict.fromkeys(("eval", "sheet", "report"), "eval"),
+    **dict.fromkeys(("mask", "guard"), "targets"),
+}
+"""The extra of each command that needs one, for all that it does or for some of it."""
 
-TRAIN: Final = frozenset(
-    {"torch", "transformers", "tokenizers", "safetensors", "huggingface_hub", "peft", "accelerate"}
-)
-"""Packages that the extra ``train`` installs, itself or through another one."""
-
-TARGETS: Final = frozenset({"numpy", "scipy", "shapely", "tokenizers"})
-"""Packages of the extra ``targets``."""
-
-
-def train_extra() -> AbstractContextManager[None]:
-    """Around the imports of a command that needs torch: a missing package ends in one line.
-
-    Raises:
-        CoordspecError: a package of the extra ``train`` is missing.
-    """
-    return _extra("train", TRAIN)
+PACKAGES: Final = frozenset(
+    {"accelerate", "faster_coco_eval", "huggingface_hub", "numpy", "peft", "safetensors", "scipy", "shapely",
+     "tensorboard", "tokenizers", "torch", "transformers"}
+)  # fmt: skip
+"""What the extras install, by the names that are imported."""
 
 
-def targets_extra() -> AbstractContextManager[None]:
-    """The same around the imports of a command that builds or reads targets.
-
-    Raises:
-        CoordspecError: a package of the extra ``targets`` is missing.
-    """
-    return _extra("targets", TARGETS)
-
-
-@contextmanager
-def _extra(extra: str, packages: Collection[str]) -> Iterator[None]:
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        name = (error.name or "").partition(".")[0]
-        if name not in packages:
-            raise
-        raise CoordspecError(
-            f"this command needs the package {name}; install the extra: pip install 'coordspec[{extra}]'"
-        ) from error
+def missing(command: str, error: ModuleNotFoundError) -> str | None:
+    """What to say of a package that could not be imported; None if no extra of the command brings it."""
+    package = (error.name or "").partition(".")[0]
+    extra = EXTRAS.get(command)
+    if extra is None or package not in PACKAGES:
+        return None
+    return (
+        f"`coordspec {command}` needs the package {package}, which is not installed; "
+        f"add the extra {extra} to this installation: pip install 'coordspec[{extra}]'"
+    )

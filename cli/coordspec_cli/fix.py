@@ -18,7 +18,7 @@ from coordspec_cli.options import coord_space_option, max_line_bytes_option, out
 from coordspec_cli.tables import show, titled
 
 
-@click.command("fix", epilog="Every repair is explained in docs/data/FIX.md.")
+@click.command("fix", epilog="Every repair is explained in `coordspec docs fix`.")
 @click.argument("source", metavar="IN")
 @output_options
 @click.option(
@@ -31,7 +31,7 @@ from coordspec_cli.tables import show, titled
     type=click.Choice(["text", "json"]),
     default="text",
     show_default=True,
-    help="The report: a table on stderr, or JSON on stdout (keys: docs/data/FIX.md).",
+    help="The report: a table on stderr, or JSON on stdout (keys: `coordspec docs fix`).",
 )
 @max_line_bytes_option("a longer one stops the command.")
 def command(

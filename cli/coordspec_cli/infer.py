@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from coordspec.infer.run import InferListener, InferSummary
 
 
-@click.command("infer", epilog="The file is explained in docs/evaluation/INFER.md.")
+@click.command("infer", epilog="The file is explained in `coordspec docs infer`.")
 @click.argument("checkpoint", metavar="CKPT", type=click.Path(path_type=Path))
 @click.argument("data", metavar="DATA")
 @click.option(

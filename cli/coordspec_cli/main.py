@@ -17,6 +17,7 @@ COMMANDS: Mapping[str, str] = {
     "validate": "Check contract files and say exactly what is wrong, and where.",
     "rule": "Explain one rule: why it matters, how to fix it, examples.",
     "rules": "List all rules.",
+    "docs": "Print a page of the documentation, or list the pages.",
     "schema": "Print a file of the contract: the form of a config, a record, a payload; rules and tables.",
     "fix": "Write a repaired copy of a contract file; safe repairs only.",
     "stats": "Count records, objects, geometries, descriptions and box sizes.",
@@ -34,7 +35,7 @@ COMMANDS: Mapping[str, str] = {
     "expand-vocab": "Add the 1000 coord tokens to a checkpoint that has none of them.",
     "merge-lora": "Merge a LoRA adapter into a plain checkpoint.",
     "check-config": "Find all that is wrong with training configs.",
-    "config": "Show a training config with the origin of every value, or compare two.",
+    "config": "Begin a training config from a recipe, show one with the origin of every value, or compare two.",
     "guard": "Check dumped training targets: owners, weights and coordinate slots of every token.",
     "mask": "Show what a target teaches: its text by owner, kind and weight, its boxes; in a terminal or as a page.",
     "spec": "Which scenarios are covered by tests, and what OpenSpec lets through.",
@@ -101,6 +102,7 @@ def main(args: list[str] | None = None) -> None:
 def run(args: list[str] | None = None) -> int:
     """Run the command line; returns the exit status instead of exiting."""
     from coordspec.errors import CoordspecError  # noqa: PLC0415 (keeps the order of imports: click first)
+    from coordspec_cli.extras import missing  # noqa: PLC0415
 
     words = sys.argv[1:] if args is None else args
     if sys.stdout is None:
@@ -110,6 +112,12 @@ def run(args: list[str] | None = None) -> int:
         with cli.make_context("coordspec", list(words)) as context:
             status: Any = cli.invoke(context)
         sys.stdout.flush()
+    except ModuleNotFoundError as error:
+        said = missing(words[0], error) if words else None
+        if said is None:
+            raise
+        click.echo(f"error: {said}", err=True)
+        return EXIT_USAGE
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.ClickException as error:

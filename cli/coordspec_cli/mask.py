@@ -16,7 +16,6 @@ from coordspec.contracts import Owner, mask_policies
 from coordspec.findings.visible import plural, shown, write_line
 from coordspec.jsonl.inputs import STDIN
 from coordspec.jsonl.write import refuse_output, write_whole
-from coordspec_cli.extras import targets_extra
 from coordspec_cli.main import EXIT_CLEAN, EXIT_FINDINGS
 from coordspec_cli.options import max_line_bytes_option
 from coordspec_cli.reporting import colourful
@@ -46,7 +45,7 @@ def _ranges(_ctx: click.Context, _param: click.Parameter, words: tuple[str, ...]
         raise click.BadParameter(str(error)) from error
 
 
-@click.command("mask", epilog="The output is explained in docs/training/MASK.md.")
+@click.command("mask", epilog="The output is explained in `coordspec docs mask`.")
 @click.argument("data", metavar="DATA")
 @click.option(
     "--tokenizer",
@@ -93,7 +92,7 @@ def _ranges(_ctx: click.Context, _param: click.Parameter, words: tuple[str, ...]
     "--format",
     "form",
     type=click.Choice(["text", "json"]),
-    help="Text for a terminal, or one JSON object (docs/training/MASK.md).  [default: text, nothing with --html]",
+    help="Text for a terminal, or one JSON object (`coordspec docs mask`).  [default: text, nothing with --html]",
 )
 @click.option("--html", type=click.Path(path_type=Path), metavar="OUT", help="Write one self-contained page.")
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it exists. What is read is never replaced.")
@@ -119,9 +118,9 @@ def command(
     """
     if overwrite and html is None:
         raise click.UsageError("--overwrite does nothing without --html")
-    with targets_extra():
-        from coordspec.guard.files import TOKENIZER_FILE, load_table  # noqa: PLC0415 (needs packages of an extra)
-        from coordspec.view import make_sample  # noqa: PLC0415
+    from coordspec.guard.files import TOKENIZER_FILE, load_table  # noqa: PLC0415 (needs packages of an extra)
+    from coordspec.view import make_sample  # noqa: PLC0415
+
     sources = [data, str(tokenizer), str(tokenizer / TOKENIZER_FILE), *([rollouts] if rollouts else [])]
     if html is not None:
         refuse_output(html, overwrite=overwrite, sources=sources)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from coordspec_cli.extras import train_extra
 
 
 @click.command("merge-lora")
@@ -24,8 +23,7 @@ def command(*, adapter: Path, out: Path, base: Path | None, overwrite: bool) -> 
 
     Reads the folder ADAPTER and its model, and writes OUT; both are left as they are.
     """
-    with train_extra():
-        from coordspec.model.lora import merge_saved_adapter  # noqa: PLC0415 (torch is loaded when it is needed)
+    from coordspec.model.lora import merge_saved_adapter  # noqa: PLC0415 (torch is loaded when it is needed)
 
     source = merge_saved_adapter(adapter, out, base=base, overwrite=overwrite)
     names = [click.format_filename(path) for path in (out, adapter, source)]

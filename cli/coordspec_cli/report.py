@@ -9,7 +9,6 @@ import click
 
 from coordspec.errors import InputError
 from coordspec.evaluate.categories import read_categories
-from coordspec.evaluate.packages import MissingPackageError
 from coordspec.jsonl.write import refuse_output, write_whole
 from coordspec.report.options import DEFAULTS, OF_PREDICTIONS, Order, ReportOptions
 from coordspec.report.source import Kind, kind_of
@@ -24,7 +23,7 @@ _OF_FILES: Final = {"image_root", "max_images", "order", "thumbnail", "max_line_
 _WHAT: Final = {Kind.DATA: "a data file", Kind.RUN: "a run folder"}
 
 
-@click.command("report", epilog="The page is explained in docs/evaluation/REPORT.md.")
+@click.command("report", epilog="The page is explained in `coordspec docs report`.")
 @click.argument("path", metavar="PATH")
 @click.argument("data", metavar="[DATA]", required=False)
 @click.option(
@@ -140,8 +139,6 @@ def _report(kind: Kind, path: str, data: str | None, words: dict[str, Any]) -> R
         from coordspec.report.data import data_report  # noqa: PLC0415
 
         return data_report(path, options)
-    try:
-        from coordspec.report.predictions import predictions_report  # noqa: PLC0415 (numpy and scipy are of an extra)
-    except ModuleNotFoundError as error:
-        raise MissingPackageError(error.name) from error
+    from coordspec.report.predictions import predictions_report  # noqa: PLC0415 (numpy and scipy are of an extra)
+
     return predictions_report(path, data, options)

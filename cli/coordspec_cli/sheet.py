@@ -11,7 +11,6 @@ import click
 
 from coordspec.errors import InputError
 from coordspec.evaluate.options import IOU
-from coordspec.evaluate.packages import MissingPackageError
 from coordspec.findings.visible import plural
 from coordspec.jsonl.write import refuse_output, write_whole
 from coordspec.predictions.files import read_predictions
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 _MOST: Final = 400
 
 
-@click.command("sheet", epilog="The picture is explained in docs/evaluation/INFER.md.")
+@click.command("sheet", epilog="The picture is explained in `coordspec docs infer`.")
 @click.argument("preds", metavar="PREDS")
 @click.argument("data", metavar="DATA")
 @click.option(
@@ -90,11 +89,9 @@ def command(
 
 
 def _judged(preds: str, data: str, max_line_bytes: int) -> list[Judged]:
-    try:
-        from coordspec.evaluate.join import join, read_records  # noqa: PLC0415 (numpy and scipy are of an extra)
-        from coordspec.evaluate.judge import judge  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        raise MissingPackageError(error.name) from error
+    from coordspec.evaluate.join import join, read_records  # noqa: PLC0415 (numpy and scipy are of an extra)
+    from coordspec.evaluate.judge import judge  # noqa: PLC0415
+
     file = read_predictions(preds, max_line_bytes)
     records = read_records(data, max_line_bytes)
     if not records:

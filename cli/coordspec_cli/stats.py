@@ -29,7 +29,7 @@ _NAMED: Final = 3
     type=click.Choice(["text", "json"]),
     default="text",
     show_default=True,
-    help="Tables, or one JSON object; its keys are explained in docs/data/STATS.md.",
+    help="Tables, or one JSON object; its keys are explained in `coordspec docs stats`.",
 )
 @coord_space_option("Read coordinates as bins or coord tokens, or as pixels.")
 @max_line_bytes_option("a longer one is not usable.")

@@ -36,11 +36,11 @@ def show(parts: Iterable[Titled], err: bool = False) -> None:
     click.echo(text.encode(encoding, "backslashreplace").decode(encoding), err=err)
 
 
-def titled(title: str, columns: Sequence[str], rows: Iterable[Sequence[str | int]]) -> Titled:
-    """A table with a column of text and others of numbers. Cells are shown as they are: no markup, no control codes."""
+def titled(title: str, columns: Sequence[str], rows: Iterable[Sequence[str | int]], *, words: bool = False) -> Titled:
+    """A table with a column of text and others of numbers, or of ``words`` alone. Cells are shown as they are: no markup, no control codes."""
     made = Table(box=None, pad_edge=False, show_header=any(columns))
     for i, name in enumerate(columns):
-        made.add_column(name, justify="right" if i else "left", overflow="fold")
+        made.add_column(name, justify="right" if i and not words else "left", overflow="fold")
     for row in rows:
         made.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else shown(cell, _CELL_CHARS)) for cell in row))
     return Titled(title, made)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from coordspec_cli.extras import train_extra
 
 
 @click.command("tiny-model")
@@ -29,8 +28,7 @@ def command(*, folder: Path, seed: int, vocab_size: int, without_coord_tokens: b
 
     Writes OUT with weights, tokenizer and processor. Nothing is downloaded.
     """
-    with train_extra():
-        from coordspec.model.tiny import TinySpec, write_tiny_model  # noqa: PLC0415 (torch is loaded when it is needed)
+    from coordspec.model.tiny import TinySpec, write_tiny_model  # noqa: PLC0415 (torch is loaded when it is needed)
 
     try:
         made = write_tiny_model(folder, TinySpec(seed, vocab_size, not without_coord_tokens), overwrite=overwrite)

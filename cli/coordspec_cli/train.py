@@ -29,7 +29,7 @@ _SHOWN = (
 """Metrics that the terminal shows; metrics.jsonl has all of them."""
 
 
-@click.command("train", epilog="What is logged is explained in docs/training/METRICS_LOSSES.md.")
+@click.command("train", epilog="What is logged is explained in `coordspec docs metrics-losses`.")
 @click.argument("file", metavar="CONFIG")
 @click.option("--resume", is_flag=True, help="Go on from the newest checkpoint in training.output_dir.")
 @click.option(

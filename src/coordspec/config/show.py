@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 import yaml
@@ -51,20 +51,27 @@ def _settings(values: Mapping[str, Any], above: Pointer, resolved: Resolved) -> 
 
 def show_yaml(config: Config, resolved: Resolved) -> str:
     """The whole config as YAML, each value with its origin in a comment. Reading it gives the same values."""
+    rows = []
+    for setting in settings(config, resolved):
+        lost = "".join(f", overrides {place}" for place in setting.overrides)
+        rows.append((setting.at, setting.value, f"# {visible(setting.origin + lost)}"))
+    return laid_out(rows)
+
+
+def laid_out(rows: Iterable[tuple[Pointer, Any, str]]) -> str:
+    """YAML of settings in the order of their sections, the comments of all of them in one column."""
     lines: list[tuple[str, str]] = []
     open_sections: Pointer = ()
-    for setting in settings(config, resolved):
-        above = setting.at[:-1]
+    for at, value, comment in rows:
+        above = at[:-1]
         for depth, name in enumerate(above):
             if open_sections[: depth + 1] != above[: depth + 1]:
                 lines.append((f"{'  ' * depth}{name}:", ""))
                 open_sections = above[: depth + 1]
         open_sections = above
-        lost = "".join(f", overrides {place}" for place in setting.overrides)
-        text = f"{'  ' * len(above)}{setting.at[-1]}: {yaml_text(setting.value)}"
-        lines.append((text, f"# {visible(setting.origin + lost)}"))
-    width = min(max(len(text) for text, origin in lines if origin), _COMMENT_COLUMN)
-    return "".join(f"{text:<{width}}  {origin}".rstrip() + "\n" for text, origin in lines)
+        lines.append((f"{'  ' * len(above)}{at[-1]}: {yaml_text(value)}", comment))
+    width = min(max(len(text) for text, comment in lines if comment), _COMMENT_COLUMN)
+    return "".join(f"{text:<{width}}  {comment}".rstrip() + "\n" for text, comment in lines)
 
 
 _COMMENT_COLUMN: Final = 60

@@ -15,7 +15,6 @@ from typing import Any, Final
 import numpy as np
 
 from coordspec.boxes import polygon_area
-from coordspec.evaluate.packages import MissingPackageError
 from coordspec.evaluate.scenes import Floats, Geometry, Ints, Scenes, Side, categories_in
 
 MAX_DETECTIONS: Final = (1, 10, 100)
@@ -75,7 +74,7 @@ def average_precision(scenes: Scenes, scores: Sequence[float | None], geometry: 
     for nothing, as in COCO.
 
     Raises:
-        MissingPackageError: faster-coco-eval is not installed.
+        ModuleNotFoundError: faster-coco-eval, of the extra ``eval``, is not installed.
     """
     fault = score_fault(scores)
     if fault is not None:
@@ -185,10 +184,8 @@ def _annotations(scenes: Scenes, side: Side, geometry: Geometry) -> list[dict[st
 
 def _mask(outline: list[float], size: tuple[int, int]) -> dict[str, Any]:
     """The run-length mask of an outline in an image of that width and height."""
-    try:
-        from faster_coco_eval.core import mask  # type: ignore[import-untyped] # noqa: PLC0415 (an extra)
-    except ModuleNotFoundError as error:
-        raise MissingPackageError(error.name) from error
+    from faster_coco_eval.core import mask  # type: ignore[import-untyped] # noqa: PLC0415 (an extra)
+
     made: dict[str, Any] = mask.frPyObjects([outline], size[1], size[0])[0]
     return made
 
@@ -210,11 +207,6 @@ def _evaluated(chunk: _Chunk, geometry: Geometry) -> tuple[list[int], Floats, Fl
 
 
 def _package() -> tuple[Any, Any]:
-    try:
-        from faster_coco_eval import (  # type: ignore[import-untyped] # noqa: PLC0415 (an extra)
-            COCO,
-            COCOeval_faster,
-        )
-    except ModuleNotFoundError as error:
-        raise MissingPackageError(error.name) from error
+    from faster_coco_eval import COCO, COCOeval_faster  # type: ignore[import-untyped] # noqa: PLC0415 (an extra)
+
     return COCO, COCOeval_faster

@@ -124,7 +124,7 @@ def evaluate(
     Raises:
         ValueError: the two sequences differ in length.
         InputError: an image is too large to evaluate.
-        MissingPackageError: AP is wanted, and faster-coco-eval is not installed.
+        ModuleNotFoundError: AP is wanted, and faster-coco-eval is not installed.
     """
     present = [item for item in predictions if item is not None]
     listed = [() if item is None else item.objects for item in predictions]

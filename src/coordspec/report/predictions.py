@@ -41,7 +41,7 @@ def predictions_report(preds: str, data: str, options: ReportOptions) -> Report:
     Raises:
         ContractError: a line of either file breaks a rule at error level.
         InputError: a file cannot be read, is too large to evaluate, or nothing in the two belongs together.
-        MissingPackageError: a package of the extra is not installed.
+        ModuleNotFoundError: a package of the extra ``eval`` is not installed.
     """
     file = read_predictions(preds, options.max_line_bytes)
     records = read_records(data, options.max_line_bytes)

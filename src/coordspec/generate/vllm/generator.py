@@ -175,7 +175,7 @@ class VllmGenerator:
                 return draft.answer()
         raise self._client.fault(
             f"has ended an answer behind {len(found.ids)} tokens with finish_reason {found.finish_reason}, and "
-            f"neither with <|im_end|> nor at max_new_tokens: {self._most}; start vLLM as docs/training/VLLM.md says"
+            f"neither with <|im_end|> nor at max_new_tokens: {self._most}; start vLLM as `coordspec docs vllm` says"
         )
 
     @property
