@@ -27,9 +27,7 @@ def command(
     ignore: frozenset[str],
     no_data: bool,
 ) -> int:
-    """Find all that is wrong with training configs, before a model is loaded.
-
-    FILE is a config in YAML, or a folder that is searched for *.yaml and *.yml. What a config extends is read and
+    """FILE is a config in YAML, or a folder that is searched for *.yaml and *.yml. What a config extends is read and
     checked with it. The first records of its data are held to the record contract.
 
     Exit status: 0 clean, 1 findings at error level, 2 wrong usage or a file that cannot be read.

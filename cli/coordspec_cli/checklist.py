@@ -63,9 +63,7 @@ def command(
     form: str,
     **words: Any,
 ) -> int:
-    """Check a trained checkpoint: parse rate, losses, distributions at coordinates.
-
-    CKPT is the folder of a checkpoint, DATA a contract file (.jsonl) that it was not trained on. Exit status 1: an item
+    """CKPT is the folder of a checkpoint, DATA a contract file (.jsonl) that it was not trained on. Exit status 1: an item
     failed; the first record that speaks against it is named.
     """
     from coordspec.infer.checklist import run_checklist  # noqa: PLC0415

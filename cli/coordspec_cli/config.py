@@ -21,7 +21,7 @@ from coordspec_cli.tables import show, titled
 
 @click.group("config")
 def command() -> None:
-    """Training configs: one to begin with, every value of one with its origin, and how two differ."""
+    pass
 
 
 @command.command("init")

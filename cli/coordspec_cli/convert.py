@@ -124,9 +124,7 @@ def _own(name: str, text: str) -> str:
 )
 @click.option("--skip-empty", is_flag=True, help="Leave out images without objects (default: keep them as negatives).")
 def command(*, name: str, source: str, out: str, overwrite: bool, coords: CoordForm, **settings: Any) -> None:
-    """Turn annotations of another format into a contract file.
-
-    SRC is the annotation file, - for standard input; yolo and voc take a folder. The first fault of it stops the
+    """SRC is the annotation file, - for standard input; yolo and voc take a folder. The first fault of it stops the
     command, and OUT is then not written. What was left out or changed is counted on standard error.
     """
     converter = CONVERTERS[name]

@@ -23,9 +23,7 @@ _FROM_HELP = "The form of the coordinates in IN. Only pixel has to be said; inte
 def command(
     *, source: str, from_: CoordKind | None, to: CoordKind, out: str, overwrite: bool, max_line_bytes: int
 ) -> None:
-    """Turn a contract file between pixels, integer bins and coord tokens.
-
-    IN is a .jsonl file (also .gz, .zst; - for standard input). Everything but the coordinates is carried over. The
+    """IN is a .jsonl file (also .gz, .zst; - for standard input). Everything but the coordinates is carried over. The
     first line that breaks the contract stops the command, and OUT is then not written.
     """
     if from_ is to is CoordKind.PIXEL:

@@ -14,9 +14,7 @@ from coordspec_cli.tables import show, titled
 @click.command("docs")
 @click.argument("page", metavar="[PAGE]", required=False)
 def command(page: str | None) -> None:
-    """Print a page of the documentation, or list all pages.
-
-    In a terminal a page is laid out and comes in a pager; elsewhere it is the Markdown as it is.
+    """In a terminal a page is laid out and comes in a pager; elsewhere it is the Markdown as it is.
     """
     found = pages()
     if page is None:

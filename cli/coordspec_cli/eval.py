@@ -68,9 +68,7 @@ def command(
     seed: int,
     max_line_bytes: int,
 ) -> int:
-    """Compare predictions with their ground truth: AP, F1, parse rates, calibration.
-
-    PREDS is a prediction file, DATA the contract file that it was made for, or a part of it (.jsonl, .gz, .zst; - for
+    """PREDS is a prediction file, DATA the contract file that it was made for, or a part of it (.jsonl, .gz, .zst; - for
     standard input). Exit status 1: predictions are missing, or belong to no record, and --partial was not given.
     """
     if preds == data == STDIN:

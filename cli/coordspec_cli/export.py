@@ -33,7 +33,7 @@ _prefix_option = click.option(
 
 @click.group("export", epilog="What each format cannot hold is written in `coordspec docs export`.")
 def command() -> None:
-    """Write contract files and prediction files in the formats of other tools."""
+    pass
 
 
 @command.command("coco")

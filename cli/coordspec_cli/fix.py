@@ -37,9 +37,7 @@ from coordspec_cli.tables import show, titled
 def command(
     *, source: str, out: str, overwrite: bool, unsafe: bool, coord_space: str, form: str, max_line_bytes: int
 ) -> int:
-    """Write a repaired copy of a contract file; safe repairs only.
-
-    IN is a .jsonl file (also .gz, .zst; - for standard input). Renames the keys of older formats, flattens polygons of
+    """IN is a .jsonl file (also .gz, .zst; - for standard input). Renames the keys of older formats, flattens polygons of
     [x, y] pairs, drops a repeated closing point, corrects poly_points, and removes byte order marks and blank lines.
     All other text stays as it is, byte for byte. Exit status 1: findings at error level are left in OUT.
     """

@@ -36,7 +36,7 @@ from coordspec_cli.reporting import ReportingCommand, chosen_reports, emit, repo
 @report_options
 @click.pass_context
 def command(ctx: click.Context, *, root: Path, openspec: Path | None, timeout: float) -> int:
-    """Pass only a tree whose specs are sound, whose changes are whole, and whose every scenario has a test that passed.
+    """A tree passes whose specs are sound, whose changes are whole, and whose every scenario has a test that passed.
 
     Run the tests before it: it reads the outcomes that their plugin left in .coordspec/outcomes.json.
 

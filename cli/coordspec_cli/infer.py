@@ -76,9 +76,7 @@ def command(
     seed: int,
     **words: Any,
 ) -> None:
-    """Let a checkpoint answer every record of a contract file.
-
-    CKPT is the folder of a checkpoint, DATA a contract file (.jsonl). Answers are read strictly; what is no valid
+    """CKPT is the folder of a checkpoint, DATA a contract file (.jsonl). Answers are read strictly; what is no valid
     object is kept with the reason. A run that was interrupted goes on where it stopped when it is called again.
     """
     from coordspec.infer.checkpoint import open_checkpoint  # noqa: PLC0415 (torch is loaded when it is needed)

@@ -4,45 +4,73 @@ from __future__ import annotations
 
 import importlib
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
 EXIT_CLEAN, EXIT_FINDINGS, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
-COMMANDS: Mapping[str, str] = {
-    "validate": "Check contract files and say exactly what is wrong, and where.",
-    "rule": "Explain one rule: why it matters, how to fix it, examples.",
-    "rules": "List all rules.",
-    "docs": "Print a page of the documentation, or list the pages.",
-    "schema": "Print a file of the contract: the form of a config, a record, a payload; rules and tables.",
-    "fix": "Write a repaired copy of a contract file; safe repairs only.",
-    "stats": "Count records, objects, geometries, descriptions and box sizes.",
-    "convert": "Turn annotations of another format into a contract file.",
-    "export": "Write contract files and prediction files in the formats of other tools.",
-    "coords": "Turn a contract file between pixels, integer bins and coord tokens.",
-    "infer": "Let a checkpoint answer every record of a contract file.",
-    "checklist": "Check a trained checkpoint: parse rate, losses, distributions at coordinates.",
-    "sheet": "Draw predictions and their ground truth into one picture.",
-    "eval": "Compare predictions with their ground truth: AP, F1, parse rates, calibration.",
-    "report": "Make one page to look at: a data file, predictions with their data, or a training run.",
-    "shapes": "Draw the embedded data set: scenes of coloured shapes with their annotations.",
-    "train": "Train as a config says, from contract files to checkpoints.",
-    "tiny-model": "Make the embedded default: a Qwen3-VL of about 2 M parameters, untrained.",
-    "expand-vocab": "Add the 1000 coord tokens to a checkpoint that has none of them.",
-    "merge-lora": "Merge a LoRA adapter into a plain checkpoint.",
-    "check-config": "Find all that is wrong with training configs.",
-    "config": "Begin a training config from a recipe, show one with the origin of every value, or compare two.",
-    "guard": "Check dumped training targets: owners, weights and coordinate slots of every token.",
-    "mask": "Show what a target teaches: its text by owner, kind and weight, its boxes; in a terminal or as a page.",
-    "spec": "Which scenarios are covered by tests, and what OpenSpec lets through.",
-    "gate": "Pass only if specs, artifacts, tasks, bindings and tests agree.",
+COMPLETE = "_COORDSPEC_COMPLETE"
+"""The variable by which a shell asks for completions; ``main`` answers, as click's own would."""
+
+GROUPS: Mapping[str, Mapping[str, str]] = {
+    "Check data": {
+        "validate": "Check contract files and say exactly what is wrong, and where.",
+        "rule": "Explain one rule: why it matters, how to fix it, examples.",
+        "rules": "List all rules.",
+        "schema": "Print a file of the contract: the form of a config, a record, a payload; rules and tables.",
+        "stats": "Count records, objects, geometries, descriptions and box sizes.",
+    },
+    "Prepare data": {
+        "shapes": "Draw the embedded data set: scenes of coloured shapes with their annotations.",
+        "convert": "Turn annotations of another format into a contract file.",
+        "coords": "Turn a contract file between pixels, integer bins and coord tokens.",
+        "fix": "Write a repaired copy of a contract file; safe repairs only.",
+        "export": "Write contract files and prediction files in the formats of other tools.",
+    },
+    "Configs": {
+        "check-config": "Find all that is wrong with training configs.",
+        "config": "Begin a training config from a recipe, show one with the origin of every value, or compare two.",
+    },
+    "Train": {
+        "tiny-model": "Make the embedded default: a Qwen3-VL of about 2 M parameters, untrained.",
+        "expand-vocab": "Add the 1000 coord tokens to a checkpoint that has none of them.",
+        "train": "Train as a config says, from contract files to checkpoints.",
+        "guard": "Check dumped training targets: owners, weights and coordinate slots of every token.",
+        "mask": "Show what a target teaches: its text by owner, kind and weight, its boxes; in a terminal or as a page.",
+        "merge-lora": "Merge a LoRA adapter into a plain checkpoint.",
+    },
+    "Answer and evaluate": {
+        "infer": "Let a checkpoint answer every record of a contract file.",
+        "eval": "Compare predictions with their ground truth: AP, F1, parse rates, calibration.",
+        "checklist": "Check a trained checkpoint: parse rate, losses, distributions at coordinates.",
+    },
+    "Look": {
+        "report": "Make one page to look at: a data file, predictions with their data, or a training run.",
+        "sheet": "Draw predictions and their ground truth into one picture.",
+    },
+    "Specs": {
+        "spec": "Which scenarios are covered by tests, and what OpenSpec lets through.",
+        "gate": "Pass only if specs, artifacts, tasks, bindings and tests agree.",
+    },
+    "Help": {
+        "docs": "Print a page of the documentation, or list the pages.",
+        "completion": "Print the script that completes commands and options in a shell.",
+    },
 }
-"""Every command and its one-line help. The command ``NAME`` is the object ``NAME`` of the module ``NAME``, dashes and
-reserved words written with underscores."""
+"""Every command with its line of help, in the groups of ``--help``. The command ``NAME`` is the object ``command`` of the
+module ``NAME``, dashes written as underscores; its docstring holds what follows the line."""
+
+COMMANDS: Mapping[str, str] = {name: text for group in GROUPS.values() for name, text in group.items()}
+
+_WIDEST = 100  # a line that is longer is hard to read, however wide the terminal
 
 
 class LazyGroup(click.Group):
@@ -55,8 +83,18 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"coordspec_cli.{cmd_name.replace('-', '_')}")
+        from coordspec_cli.help import finish  # noqa: PLC0415 (not for --help)
+
         command: click.Command = module.command
+        finish(command, cmd_name, COMMANDS[cmd_name])
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem  # noqa: PLC0415 (only to complete)
+
+        # click's own imports every command, for its line of help
+        names = [CompletionItem(name, help=text) for name, text in COMMANDS.items() if name.startswith(incomplete)]
+        return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -68,8 +106,10 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+        widest = max(map(len, COMMANDS))
+        for title, commands in GROUPS.items():
+            with formatter.section(title):  # all of them with one width for the names
+                formatter.write_dl([(name.ljust(widest), text) for name, text in commands.items()])
 
 
 def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
@@ -91,6 +131,9 @@ def cli() -> None:
     """
 
 
+cli.epilog = "\b\nExamples:\n  coordspec validate train.jsonl\n  coordspec COMMAND --help"
+
+
 def main(args: list[str] | None = None) -> None:
     """Run the command line and exit; the one place that turns errors into an exit status."""
     status = run(args)
@@ -108,8 +151,13 @@ def run(args: list[str] | None = None) -> int:
     if sys.stdout is None:
         click.echo("error: standard output is closed", err=True)
         return EXIT_USAGE
+    if args is None and (asked := os.environ.get(COMPLETE)):
+        from click.shell_completion import shell_complete  # noqa: PLC0415 (only to complete)
+
+        return shell_complete(cli, {}, "coordspec", COMPLETE, asked)
+    width = min(shutil.get_terminal_size().columns, _WIDEST)
     try:
-        with cli.make_context("coordspec", list(words)) as context:
+        with cli.make_context("coordspec", list(words), terminal_width=width) as context:
             status: Any = cli.invoke(context)
         sys.stdout.flush()
     except ModuleNotFoundError as error:

@@ -110,9 +110,7 @@ def command(
     form: str | None,
     **words: Any,
 ) -> int:
-    """Show what a target teaches: whose text each token is, what it is, its weight, and its boxes.
-
-    DATA is a contract file (.jsonl, .gz, .zst; - for standard input) or a file of dumped targets. With --rollouts the
+    """DATA is a contract file (.jsonl, .gz, .zst; - for standard input) or a file of dumped targets. With --rollouts the
     targets are those of Channel-B, without it those of the ground truth. Exit status 1: a target that is shown breaks a
     rule of `coordspec guard`.
     """

@@ -19,9 +19,7 @@ import click
 )
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it holds a checkpoint.")
 def command(*, adapter: Path, out: Path, base: Path | None, overwrite: bool) -> None:
-    """Merge a LoRA adapter, and the coord rows trained with it, into a plain checkpoint.
-
-    Reads the folder ADAPTER and its model, and writes OUT; both are left as they are.
+    """Reads the folder ADAPTER and its model, and writes OUT; both are left as they are.
     """
     from coordspec.model.lora import merge_saved_adapter  # noqa: PLC0415 (torch is loaded when it is needed)
 

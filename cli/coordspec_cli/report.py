@@ -70,7 +70,7 @@ _WHAT: Final = {Kind.DATA: "a data file", Kind.RUN: "a run folder"}
 @max_line_bytes_option("a longer one is a finding in a data file, and stops the command in predictions.")
 @click.pass_context
 def command(ctx: click.Context, /, *, path: str, data: str | None, out: Path, overwrite: bool, **words: Any) -> int:
-    """Make one HTML page to look at: images with boxes, charts, findings. It works offline, from one file.
+    """The page works offline, from one file.
 
     PATH is a data file, a prediction file with the DATA that it was made for (.jsonl, .gz, .zst), or the folder of a
     run of `coordspec train`. Exit status 1: the data has findings at error level, or predictions are missing or belong

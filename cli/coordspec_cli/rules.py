@@ -19,9 +19,7 @@ from coordspec.findings.explain import rule_value, with_placeholders
     help="Only the rules of this family.",
 )
 def command(form: str, family: str | None) -> None:
-    """List all rules: code, name, severity and what they say.
-
-    `coordspec rule NAME` explains one of them.
+    """`coordspec rule NAME` explains one of them.
     """
     rules = [rule for rule in rule_book().by_name.values() if family in (None, rule.family)]
     if form == "json":

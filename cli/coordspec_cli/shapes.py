@@ -65,9 +65,7 @@ def command(
     geometry: str,
     overwrite: bool,
 ) -> None:
-    """Draw the embedded data set: scenes of coloured shapes with their annotations.
-
-    Writes DIR/train.jsonl, DIR/val.jsonl and the images under DIR/images. An image depends on the seed, its split and
+    """Writes DIR/train.jsonl, DIR/val.jsonl and the images under DIR/images. An image depends on the seed, its split and
     its number alone, so a larger set starts with the same images.
     """
     try:

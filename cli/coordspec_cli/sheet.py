@@ -74,9 +74,7 @@ def command(
     font: Path | None,
     max_line_bytes: int,
 ) -> None:
-    """Draw predictions and their ground truth into one picture.
-
-    PREDS is a prediction file, DATA the contract file that it was made for. Solid boxes are predictions, green where
+    """PREDS is a prediction file, DATA the contract file that it was made for. Solid boxes are predictions, green where
     they are right and red where they are not; dashed boxes are the ground truth.
     """
     refuse_output(out, overwrite=overwrite, sources=[preds, data])

@@ -33,7 +33,7 @@ _ROOT: Final = click.option(
 
 @click.group("spec")
 def command() -> None:
-    """Scenarios of openspec/specs: which are covered by tests, and what OpenSpec lets through."""
+    pass
 
 
 # ---------------------------------------------------------------- coverage

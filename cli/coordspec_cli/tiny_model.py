@@ -24,9 +24,7 @@ import click
 )
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it holds a checkpoint.")
 def command(*, folder: Path, seed: int, vocab_size: int, without_coord_tokens: bool, overwrite: bool) -> None:
-    """Make the embedded default: a Qwen3-VL of about 2 M parameters, untrained.
-
-    Writes OUT with weights, tokenizer and processor. Nothing is downloaded.
+    """Writes OUT with weights, tokenizer and processor. Nothing is downloaded.
     """
     from coordspec.model.tiny import TinySpec, write_tiny_model  # noqa: PLC0415 (torch is loaded when it is needed)
 

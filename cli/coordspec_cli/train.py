@@ -39,7 +39,7 @@ _SHOWN = (
     help="Stage-2: write what every step trains on into DIR, for coordspec mask and coordspec guard.",
 )
 def command(*, file: str, resume: bool, dump_targets: str | None) -> int:
-    """Train as CONFIG says. It alone decides; there are no other settings.
+    """CONFIG alone decides; there are no other settings.
 
     CONFIG is checked in full first, then the data, and nothing is written before both are sound. On several GPUs or
     processes: torchrun --nproc-per-node N -m coordspec_cli train CONFIG.

@@ -99,9 +99,7 @@ def command(
     baseline: Path | None,
     write_baseline: Path | None,
 ) -> int:
-    """Check contract files and say exactly what is wrong, and where.
-
-    PATHS are JSONL files, also .gz and .zst, folders that are searched for them, globs, or - for standard input.
+    """PATHS are JSONL files, also .gz and .zst, folders that are searched for them, globs, or - for standard input.
 
     Exit status: 0 clean, 1 findings at error level, 2 wrong usage or unreadable input.
     """
