@@ -33,6 +33,7 @@ from coordspec.jsonl.output import STDOUT, open_output
 from coordspec.jsonl.write import refuse_output
 from coordspec.record import CoordForm
 from coordspec_cli.options import output_options
+from coordspec_cli.progress import counted, progress
 
 F = TypeVar("F", bound=Callable[..., Any])
 _DEFAULTS = {f.name: f.default for f in fields(ConvertOptions)}
@@ -132,8 +133,8 @@ def command(*, name: str, source: str, out: str, overwrite: bool, coords: CoordF
     _refuse_idle(converter, options)
     _refuse_inputs(out, source, options, overwrite=overwrite)
     conversion = converter.convert(source, options)
-    with open_output(out, overwrite=overwrite, source=source) as stream:
-        for record in conversion:
+    with open_output(out, overwrite=overwrite, source=source) as stream, progress("converting") as advance:
+        for record in counted(conversion, advance):
             stream.write(record.line(coords).encode() + b"\n")
     report(out, conversion.counts)
 

@@ -9,6 +9,7 @@ from coordspec.errors import ContractError
 from coordspec.jsonl.output import STDOUT, open_output
 from coordspec_cli.convert import choice_option
 from coordspec_cli.options import max_line_bytes_option, output_options
+from coordspec_cli.progress import reading
 
 _PIXEL_SIGNS = ("coord-range", "coord-type")
 _FROM_HELP = "The form of the coordinates in IN. Only pixel has to be said; integers and tokens tell themselves apart."
@@ -30,8 +31,8 @@ def command(
         raise click.UsageError("--from pixel --to pixel changes nothing; name another form for --to")
     records = 0
     try:
-        with open_output(out, overwrite=overwrite, source=source) as stream:
-            for line in recode_lines(source, from_, to, max_line_bytes):
+        with open_output(out, overwrite=overwrite, source=source) as stream, reading("turning", [source]) as on_read:
+            for line in recode_lines(source, from_, to, max_line_bytes, on_read):
                 stream.write(line.encode() + b"\n")
                 records += 1
     except ContractError as error:

@@ -18,6 +18,7 @@ from coordspec.jsonl.inputs import STDIN
 from coordspec.predictions.files import PredictionFile, read_predictions
 from coordspec_cli.main import EXIT_CLEAN, EXIT_FINDINGS
 from coordspec_cli.options import max_line_bytes_option
+from coordspec_cli.progress import reading
 from coordspec_cli.tables import show, titled
 
 if TYPE_CHECKING:
@@ -77,7 +78,8 @@ def command(
         raise click.UsageError("PREDS and DATA are one file; name the data file that the predictions were made for")
     table = DEFAULTS.categories if categories is None else read_categories(categories)
     options = EvalOptions(table, resamples, seed)
-    file = read_predictions(preds, max_line_bytes)
+    with reading("reading predictions", [preds]) as on_read:
+        file = read_predictions(preds, max_line_bytes, on_read)
     joined, evaluation = _evaluated(file, data, options, partial, max_line_bytes)
     run = None if file.run is None else file.run.value()
     value = {"predictions": encodable(preds), "data": encodable(data), "run": run, **evaluation.value()}
@@ -94,7 +96,8 @@ def _evaluated(
     from coordspec.evaluate.join import join, read_records  # noqa: PLC0415 (numpy and scipy are of an extra)
     from coordspec.evaluate.summary import evaluate  # noqa: PLC0415
 
-    records = read_records(data, max_line_bytes)
+    with reading("reading data", [data]) as on_read:
+        records = read_records(data, max_line_bytes, on_read)
     if not records:
         raise InputError(data, "holds no record, so there is nothing to evaluate")
     joined = join(records, file.predictions)

@@ -18,9 +18,11 @@ from coordspec.jsonl.inputs import STDIN
 from coordspec.jsonl.output import STDOUT, open_output
 from coordspec.jsonl.write import refuse_output, write_whole
 from coordspec.predictions.files import read_predictions
+from coordspec.predictions.record import Prediction
 from coordspec.record import Record
 from coordspec_cli.convert import report
 from coordspec_cli.options import json_output_options, max_line_bytes_option
+from coordspec_cli.progress import counted, progress, reading
 
 _LONGER = "a longer one stops the command."
 _prefix_option = click.option(
@@ -49,8 +51,8 @@ def coco_command(*, data: str, out: str, overwrite: bool, image_prefix: str, max
     """
     counts = CocoCounts()
     document = coco_instances(_records(data, max_line_bytes), counts, image_prefix)
-    with open_output(out, overwrite=overwrite, source=data) as stream:
-        write_lists(stream, document)
+    with open_output(out, overwrite=overwrite, source=data) as stream, progress("writing", unit="entries") as advance:
+        write_lists(stream, {name: counted(items, advance) for name, items in document.items()})
     report(out, counts)
 
 
@@ -87,12 +89,12 @@ def coco_results_command(
     """
     _refuse_inputs(out, [instances, *([categories] if categories else [])], overwrite=overwrite)
     table = Categories() if categories is None else read_categories(categories)
-    predictions = read_predictions(preds, max_line_bytes).predictions
+    predictions = _predictions(preds, max_line_bytes)
     known = Instances.open(instances, table)
     counts = ResultCounts()
     options = ResultOptions(image_prefix, table, default_score)
-    with open_output(out, overwrite=overwrite, source=preds) as stream:
-        write_list(stream, coco_results(predictions, known, options, counts))
+    with open_output(out, overwrite=overwrite, source=preds) as stream, progress("writing", unit="entries") as advance:
+        write_list(stream, counted(coco_results(predictions, known, options, counts), advance))
     report(out, counts)
 
 
@@ -137,7 +139,8 @@ def label_studio_command(
     counts = LabelStudioCounts()
     samples = _samples(data, preds, counts, max_line_bytes)
     with open_output(out, overwrite=overwrite, source=STDIN) as stream:
-        write_list(stream, label_studio_tasks(samples, counts, url_prefix))
+        with progress("writing", len(samples)) as advance:
+            write_list(stream, counted(label_studio_tasks(samples, counts, url_prefix), advance))
         if config is not None:
             with write_whole(Path(config), overwrite=overwrite, sources=sources) as xml:
                 xml.write(labeling_config(samples, counts).encode())
@@ -145,7 +148,7 @@ def label_studio_command(
 
 
 def _samples(data: str | None, preds: str | None, counts: LabelStudioCounts, max_line_bytes: int) -> list[Sample]:
-    predictions = () if preds is None else read_predictions(preds, max_line_bytes).predictions
+    predictions = () if preds is None else _predictions(preds, max_line_bytes)
     if data is None:
         return [Sample(None, item) for item in predictions]
     records = _records(data, max_line_bytes)
@@ -155,10 +158,16 @@ def _samples(data: str | None, preds: str | None, counts: LabelStudioCounts, max
 
 
 def _records(data: str, max_line_bytes: int) -> list[Record]:
-    records = read_records(data, max_line_bytes)
+    with reading("reading data", [data]) as on_read:
+        records = read_records(data, max_line_bytes, on_read)
     if not records:
         raise InputError(data, "holds no record, so there is nothing to export")
     return records
+
+
+def _predictions(preds: str, max_line_bytes: int) -> tuple[Prediction, ...]:
+    with reading("reading predictions", [preds]) as on_read:
+        return read_predictions(preds, max_line_bytes, on_read).predictions
 
 
 def _refuse_inputs(out: str, sources: list[str], *, overwrite: bool) -> None:

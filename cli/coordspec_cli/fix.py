@@ -15,6 +15,7 @@ from coordspec.repair.files import RepairReport, repair_file
 from coordspec.repair.lines import RepairOptions
 from coordspec_cli.main import EXIT_CLEAN, EXIT_FINDINGS
 from coordspec_cli.options import coord_space_option, max_line_bytes_option, output_options
+from coordspec_cli.progress import reading
 from coordspec_cli.tables import show, titled
 
 
@@ -44,8 +45,8 @@ def command(
     if form == "json" and out == STDOUT:
         raise click.UsageError("--format json writes the report to stdout; name a file for -o")
     options = RepairOptions(unsafe, CoordSpace(coord_space), max_line_bytes)
-    with open_output(out, overwrite=overwrite, source=source) as stream:
-        report = repair_file(source, stream, options)
+    with open_output(out, overwrite=overwrite, source=source) as stream, reading("repairing", [source]) as on_read:
+        report = repair_file(source, stream, options, on_read)
     if form == "json":
         click.echo(json.dumps({"input": encodable(source), "output": encodable(out), **report.value()}, indent=2))
     else:

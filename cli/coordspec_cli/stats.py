@@ -15,6 +15,7 @@ from coordspec.jsonl.inputs import expand_inputs
 from coordspec.stats import collect
 from coordspec_cli.main import EXIT_CLEAN, EXIT_FINDINGS
 from coordspec_cli.options import coord_space_option, max_line_bytes_option
+from coordspec_cli.progress import reading
 from coordspec_cli.tables import Titled, show, titled
 
 _BAR: Final = 30
@@ -39,7 +40,8 @@ def command(files: tuple[str, ...], form: str, coord_space: str, max_line_bytes:
     status is then 1.
     """
     paths = expand_inputs(files)
-    stats = collect(paths, CoordSpace(coord_space), max_line_bytes)
+    with reading("counting", paths) as on_read:
+        stats = collect(paths, CoordSpace(coord_space), max_line_bytes, on_read)
     value = {"files": list(map(encodable, paths)), **stats.value()}
     if form == "json":
         click.echo(json.dumps(value, indent=2))

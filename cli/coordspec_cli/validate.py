@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -22,10 +20,10 @@ from coordspec.validate.options import MAX_LINE_BYTES, MAX_LISTED, ImageCheck, O
 from coordspec.validate.run import Plan, input_bytes, validate_files
 from coordspec_cli.main import EXIT_CLEAN
 from coordspec_cli.options import coord_space_option, rule_options
+from coordspec_cli.progress import progress
 from coordspec_cli.reporting import ReportingCommand, chosen_reports, emit, report_options
 
 _SMALL_BYTES: Final = 16 << 20  # below this a run is over before worker processes have paid for themselves
-_LONG_BYTES: Final = 64 << 20  # below this a run is over before a progress bar could be read
 
 
 def _cpus() -> int:
@@ -120,9 +118,9 @@ def command(
     )
     size = input_bytes(files)
     known = read_baseline(baseline) if baseline else {}
-    with _progress(size) as progress:
+    with progress("checking", size, "bytes") as advance:
         workers = jobs or (_cpus() if size > _SMALL_BYTES or looks else 1)
-        result = validate_files(files, options, Plan(workers, sample, seed, known, progress))
+        result = validate_files(files, options, Plan(workers, sample, seed, known, advance))
     outcome = result.outcome
     if write_baseline is not None and not outcome.unreadable:
         return _write_baseline(write_baseline, result.counts, files)
@@ -141,21 +139,3 @@ def _write_baseline(path: Path, counts: Mapping[str, Counter[str]], files: Seque
     click.echo(f"{path}: {known} findings of {len(counts)} files written as the baseline", err=True)
     return EXIT_CLEAN
 
-
-@contextmanager
-def _progress(size: int) -> Iterator[Callable[[int], None]]:
-    """A bar on standard error when there is much to read and somebody is looking, else nothing."""
-    if size < _LONG_BYTES or not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console  # noqa: PLC0415 (only for a bar)
-    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn  # noqa: PLC0415
-
-    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True, auto_refresh=False) as bar:
-        task = bar.add_task("checking", total=size)
-
-        def advance(done: int) -> None:  # no refresh thread: worker processes are forked while the bar is up
-            bar.update(task, advance=done, refresh=True)
-
-        yield advance

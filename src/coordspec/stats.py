@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any, Final, Generic, TypeVar
@@ -187,8 +187,12 @@ class Stats:
         }
 
 
-def collect(paths: Iterable[str], space: CoordSpace, max_line_bytes: int) -> Stats:
+def collect(
+    paths: Iterable[str], space: CoordSpace, max_line_bytes: int, on_read: Callable[[int], object] = lambda _: None
+) -> Stats:
     """The statistics of some files taken together; lines longer than ``max_line_bytes`` are unusable.
+
+    ``on_read`` is told the bytes of each line.
 
     Raises:
         InputError: a file cannot be read.
@@ -197,6 +201,7 @@ def collect(paths: Iterable[str], space: CoordSpace, max_line_bytes: int) -> Sta
     for path in paths:
         for line in read_lines(path, max_line_bytes):
             stats.add_line(line.data, line.length, max_line_bytes)
+            on_read(line.length + 1)
     return stats
 
 

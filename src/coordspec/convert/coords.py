@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, TypeAlias
 
@@ -28,11 +28,17 @@ class CoordKind(StrEnum):
     TOKEN = "token"  # noqa: S105 (a coord token is no secret)
 
 
-def recode_lines(path: str, source: CoordKind | None, target: CoordKind, max_line_bytes: int) -> Iterator[str]:
+def recode_lines(
+    path: str,
+    source: CoordKind | None,
+    target: CoordKind,
+    max_line_bytes: int,
+    on_read: Callable[[int], object] = lambda _: None,
+) -> Iterator[str]:
     """The lines of a contract file with their coordinates as ``target``, without line ends.
 
     ``source`` None takes integers and coord tokens, whichever a geometry has. Pixels are what ``source`` has to say:
-    no look at a file can tell them from bins.
+    no look at a file can tell them from bins. ``on_read`` is told the bytes of each line.
 
     Raises:
         ContractError: a line breaks the contract at error level, or the file holds no line at all.
@@ -42,6 +48,7 @@ def recode_lines(path: str, source: CoordKind | None, target: CoordKind, max_lin
     empty = True
     for line in read_lines(path, max_line_bytes):
         empty = False
+        on_read(line.length + 1)
         place = Place(path, line.number)
         value = _checked(line, place, source, max_line_bytes)
         if CoordKind.PIXEL in (source, target):

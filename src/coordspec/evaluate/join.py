@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -81,8 +81,8 @@ def join(records: Sequence[Record], predictions: Iterable[Prediction]) -> Joined
     return Joined(tuple(records), tuple(found), tuple(strays))
 
 
-def read_records(path: str, max_line_bytes: int) -> list[Record]:
-    """All records of a contract file, each with its place.
+def read_records(path: str, max_line_bytes: int, on_read: Callable[[int], object] = lambda _: None) -> list[Record]:
+    """All records of a contract file, each with its place. ``on_read`` is told the bytes of each line.
 
     Raises:
         ContractError: lines break a rule at error level; the first ``MAX_ISSUES`` such findings, with file and line.
@@ -91,6 +91,7 @@ def read_records(path: str, max_line_bytes: int) -> list[Record]:
     records: list[Record] = []
     issues: list[Issue] = []
     for line in read_lines(path, max_line_bytes):
+        on_read(line.length + 1)
         place = Place(path, line.number, byte_offset=line.offset)
         parsed = parse_line(line.data, line.length, max_line_bytes)
         faults = [rule(fault.finding.rule).issue(place, fault.finding.values) for fault in parsed.faults]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,8 +29,12 @@ class PredictionFile:
     run: Run | None
 
 
-def read_predictions(path: str, max_line_bytes: int) -> PredictionFile:
+def read_predictions(
+    path: str, max_line_bytes: int, on_read: Callable[[int], object] = lambda _: None
+) -> PredictionFile:
     """All predictions of a file (.jsonl, .gz, .zst, ``-`` for standard input) and the run beside it.
+
+    ``on_read`` is told the bytes of each line.
 
     Raises:
         ContractError: a line breaks a rule, an index stands twice, or the lines, or the file beside them, are of
@@ -39,7 +43,7 @@ def read_predictions(path: str, max_line_bytes: int) -> PredictionFile:
     """
     issues: list[Issue] = []
     predictions: list[Prediction] = []
-    for found in _lines(path, max_line_bytes):
+    for found in _lines(path, max_line_bytes, on_read):
         if isinstance(found, Prediction):
             predictions.append(found)
         else:
@@ -53,8 +57,9 @@ def read_predictions(path: str, max_line_bytes: int) -> PredictionFile:
     return PredictionFile(path, tuple(predictions), run)
 
 
-def _lines(path: str, max_line_bytes: int) -> Iterator[Prediction | ContractError]:
+def _lines(path: str, max_line_bytes: int, on_read: Callable[[int], object]) -> Iterator[Prediction | ContractError]:
     for line in read_lines(path, max_line_bytes):
+        on_read(line.length + 1)
         try:
             yield read_prediction(line, path, max_line_bytes)
         except ContractError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -61,8 +61,12 @@ class RepairReport:
         }
 
 
-def repair_file(source: str, output: Sink, options: RepairOptions) -> RepairReport:
+def repair_file(
+    source: str, output: Sink, options: RepairOptions, on_read: Callable[[int], object] = lambda _: None
+) -> RepairReport:
     """Write the repaired lines of ``source`` to ``output``. Line ends stay as they are, LF or CRLF, the last one too.
+
+    ``on_read`` is told the bytes of each line.
 
     Raises:
         InputError: ``source`` cannot be read, or holds a line longer than ``max_line_bytes``: it is not read
@@ -71,6 +75,7 @@ def repair_file(source: str, output: Sink, options: RepairOptions) -> RepairRepo
     report = RepairReport()
     for line in _lines(source, options.max_line_bytes):
         result = repair_line(line.data, options)
+        on_read(len(line.data) + len(line.end))
         report.lines += 1
         report.repaired += result.done
         report.left += result.left

@@ -1,0 +1,132 @@
+"""Bars of long work: what they count, and that nobody sees one who did not wait."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from coordspec_cli import progress as module
+from coordspec_cli.main import run
+from coordspec_cli.progress import counted, progress
+
+GOOD = (
+    '{"images":["a.png"],"objects":[{"bbox_2d":[1,2,3,4],"desc":"cat"}],"width":32,"height":32}\n'
+)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class Clock:
+    """Every look at it takes ``step`` seconds."""
+
+    def __init__(self, step: float) -> None:
+        self.now, self.step = 0.0, step
+
+    def __call__(self) -> float:
+        self.now += self.step
+        return self.now
+
+
+def words(stream: io.StringIO) -> str:
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("total", "unit", "shown"),
+    [
+        (None, "records", "7 records"),
+        (9, "records", "7 of 9 records"),
+        (9, "bytes", "7/9 bytes"),
+        (None, "bytes", "7/? bytes"),
+    ],
+)
+def test_what_is_done_is_shown_after_a_second(total: int | None, unit: Any, shown: str) -> None:
+    stream = Terminal()
+    with progress("counting", total, unit, stream, Clock(0.6)) as advance:
+        for done in (3, 4):
+            advance(done)
+    assert "counting" in words(stream)
+    assert shown in words(stream)
+    assert "\x1b[2K" in stream.getvalue()  # it is gone afterwards
+
+
+def test_short_work_shows_nothing() -> None:
+    stream = Terminal()
+    with progress("counting", 9, "records", stream, Clock(0.01)) as advance:
+        for _ in range(9):
+            advance(1)
+    assert stream.getvalue() == ""
+
+
+def test_nobody_looks() -> None:
+    stream = io.StringIO()
+    with progress("counting", 9, "records", stream, Clock(10)) as advance:
+        advance(9)
+    assert stream.getvalue() == ""
+
+
+def test_a_bar_is_taken_away_when_the_work_fails() -> None:
+    stream = Terminal()
+    with pytest.raises(KeyError), progress("counting", 9, "records", stream, Clock(2)) as advance:
+        advance(1)
+        raise KeyError
+    assert "\x1b[?25h" in stream.getvalue()  # the cursor is back
+
+
+def test_counted_hands_every_item_on() -> None:
+    done: list[int] = []
+    assert list(counted("abc", done.append)) == ["a", "b", "c"]
+    assert done == [1, 1, 1]
+
+
+COCO = '{"images":[{"id":1,"file_name":"a.png","width":9,"height":9}],"annotations":[],"categories":[]}'
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("stats a.jsonl", "bytes"),
+        ("coords a.jsonl --to token -o out.jsonl", "bytes"),
+        ("fix a.jsonl -o out.jsonl", "bytes"),
+        ("validate a.jsonl --jobs 1", "bytes"),
+        ("export coco a.jsonl -o out.json", "bytes"),
+        ("export label-studio --data a.jsonl -o out.json", "bytes"),
+        ("convert coco coco.json -o out.jsonl", "records"),
+    ],
+)
+def test_long_work_tells_how_far_it_is(
+    typed: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.jsonl").write_text(GOOD * 3)
+    Path("coco.json").write_text(COCO)
+    heard: list[tuple[int | None, str, int]] = []
+
+    class Heard:
+        def __init__(self, what: str, total: int | None, unit: str, stream: Any, clock: Callable[[], float]) -> None:
+            self.total, self.unit = total, unit
+
+        def advance(self, count: int) -> None:
+            heard.append((self.total, self.unit, count))
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(module, "_Bar", Heard)
+    monkeypatch.setattr("sys.stderr", Terminal())
+    assert run(typed.split()) == 0
+    if told == "bytes":
+        size = len(GOOD) * 3
+        assert sum(count for _, unit, count in heard if unit == "bytes") == size
+        assert {total for total, unit, _ in heard if unit == "bytes"} == {size}
+    else:
+        assert heard == [(None, "records", 1)]
+    capsys.readouterr()
