@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,17 +16,10 @@ from coordspec.errors import ContractError
 from coordspec.findings.text import write_text
 from coordspec_cli.main import EXIT_CLEAN, EXIT_FINDINGS
 from coordspec_cli.reporting import write_issues
+from coordspec_cli.train_console import Bar, Log, listener_of
 
 if TYPE_CHECKING:
     from coordspec.train.run import Listener
-
-_SHOWN = (
-    *("loss", "loss/base_ce", "coord/expected_bin_error", "learning_rate", "speed/tokens_per_s"),
-    *("channel_a/ce", "channel_a/geo", "channel_b/ce", "channel_b/geo_matched", "channel_b/geo_fn"),
-    *("rollout/recall", "rollout/precision", "rollout/mean_matched_iou", "rollout/truncation_rate"),
-    *("eval/loss", "eval/coord/expected_bin_error", "eval/parse_rate", "eval/f1", "eval/f1@0.5"),
-)
-"""Metrics that the terminal shows; metrics.jsonl has all of them."""
 
 
 @click.command("train", epilog="What is logged is explained in `coordspec docs metrics-losses`.")
@@ -76,11 +69,14 @@ def command(*, file: str, resume: bool, dump_targets: str | None) -> int:
 
 @contextmanager
 def _listener(console: bool) -> Iterator[Listener]:
-    """A bar and lines of metrics on standard error; with ``console`` off, nothing."""
+    """A bar or lines on standard error; with ``console`` off, nothing."""
     from coordspec.train.run import Listener  # noqa: PLC0415
 
     if not console:
         yield Listener(lambda _: None, lambda *_: None, lambda _: None, lambda *_: None)
+        return
+    if not sys.stderr.isatty():
+        yield listener_of(Log(sys.stderr))
         return
     from rich.console import Console  # noqa: PLC0415 (only for the bar)
     from rich.progress import (  # noqa: PLC0415
@@ -92,23 +88,9 @@ def _listener(console: bool) -> Iterator[Listener]:
         TimeRemainingColumn,
     )
 
-    columns: tuple[Any, ...] = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
+    columns = (
+        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+        TimeRemainingColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("starting", total=None)
-
-        def note(text: str) -> None:
-            bar.update(task, description=text)
-
-        def start(done: int, steps: int) -> None:
-            bar.update(task, description="training", completed=done, total=steps)
-
-        def advance(step: int) -> None:
-            bar.update(task, description="training", completed=step)
-
-        def metrics(step: int, values: Mapping[str, float]) -> None:
-            text = "  ".join(f"{name} {values[name]:.4g}" for name in _SHOWN if name in values)
-            bar.console.print(f"step {step}  {text}", markup=False, highlight=False, soft_wrap=True)
-
-        yield Listener(note, start, advance, metrics)
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        yield listener_of(Bar(bar, bar.add_task("starting", total=None)))

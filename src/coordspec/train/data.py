@@ -98,12 +98,14 @@ def _with(outcome: Outcome, refused: Sequence[ContractError]) -> Outcome:
 
 @dataclass(frozen=True, slots=True)
 class RunData:
-    """Samples to train on and to evaluate on, and the stream of the former."""
+    """Samples to train on and to evaluate on, and the stream of the former; ``tokens`` of all that is trained on, where
+    packing had to measure them."""
 
     train: Samples
     val: Samples
     stream: Stream
     pad_id: int
+    tokens: int | None
 
     def steps(self, config: Config) -> int:
         """Optimizer steps of the run; the last one of the last epoch is filled up from the epoch behind it."""
@@ -179,6 +181,7 @@ def prepare_data(config: Config, processor: Processor, note: Callable[[str], Non
         val=_samples(data.val, config, encoder, data.max_val_samples),
         stream=Stream(len(train), data_seed(config), lengths, data.pack_length),
         pad_id=processor.tokenizer.pad_token_id,
+        tokens=None if lengths is None else int(sum(lengths)),
     )
 
 

@@ -126,12 +126,14 @@ class Listener:
     start    the step that the run starts behind, and the number of its last one
     advance  a step is done
     metrics  what was logged at a step
+    facts    what is trained on what, by name, before the first step
     """
 
     note: Callable[[str], None]
     start: Callable[[int, int], None]
     advance: Callable[[int], None]
     metrics: Callable[[int, Mapping[str, float]], None]
+    facts: Callable[[Mapping[str, str]], None] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +209,7 @@ def train(
     )
     loader = setup.data.loader(config, args.max_steps, variant.batches)
     trainer = CoordTrainer(network.model, args, loader, variant.objective, hooks)
+    listener.facts(_facts(config, setup, args))
     listener.start(done, args.max_steps)
     trainer.train(resume_from_checkpoint=None if setup.checkpoint is None else str(setup.checkpoint))
     if rank() == FIRST:
@@ -245,6 +248,22 @@ def _set_up(
     network = Network(config, processor)
     variant = make_variant(config, network, processor, data, dump_targets, resume=resume)
     return _Setup(data, network, processor, variant, origin, preprocess, checkpoint)
+
+
+def _facts(config: Config, setup: _Setup, args: TrainingArguments) -> dict[str, str]:
+    """What a person wants to know of a run before its first step. Tokens are known where packing measured them."""
+    data, parameters = setup.data, list(setup.network.model.parameters())
+    total = sum(parameter.numel() for parameter in parameters)
+    trained = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
+    facts = {"records": f"{len(data.train):,} to train on, {len(data.val):,} to evaluate on"}
+    if data.tokens is not None:
+        facts["tokens"] = f"{data.tokens:,} to train on"
+    return facts | {
+        "steps": f"{args.max_steps:,} of {rows_of_step(config)} rows",
+        "parameters": f"{trained:,} of {total:,} are trained",
+        "device": f"{args.device}, {world()} process{'es' * (world() > 1)}",
+        "folder": config.training.output_dir,
+    }
 
 
 def _evaluation(config: Config, setup: _Setup, device: torch.device, listener: Listener) -> Callable[[], Evaluated]:
