@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from textwrap import wrap
 
 import click
 
@@ -16,7 +17,7 @@ from coordspec.findings.text import write_text
 from coordspec.findings.visible import encodable, visible, write_line
 from coordspec.jsonl.write import write_whole
 from coordspec_cli.main import EXIT_CLEAN, EXIT_FINDINGS, EXIT_USAGE
-from coordspec_cli.tables import show, titled
+from coordspec_cli.tables import hung, show, terminal_width, titled
 
 
 @click.group("config")
@@ -81,8 +82,20 @@ def show_command(file: str, form: str) -> int:
         click.echo(json.dumps(value, indent=2))
         return EXIT_CLEAN
     for line in show_yaml(config, resolved).splitlines():
-        write_line(sys.stdout, line)
+        for part in _fitted(line, terminal_width(sys.stdout)):
+            write_line(sys.stdout, part)
     return EXIT_CLEAN
+
+
+def _fitted(line: str, width: int | None) -> list[str]:
+    """A setting and its origin, below each other where they do not fit a terminal. Still YAML where values fit."""
+    text, sign, origin = line.rpartition("  # ")
+    if width is None or len(line) <= width or not sign:
+        return [line] if width is None else hung("", line, width)
+    indent = " " * (len(text) - len(text.lstrip()))
+    mark = f"{indent}  # "
+    origins = wrap(origin, max(width - len(mark), 1), break_on_hyphens=False)
+    return [*hung(indent, text.strip(), width), *(mark + part for part in origins)]
 
 
 @command.command("diff")
