@@ -6,10 +6,14 @@ BIN := $(VENV)/bin
 OUTCOMES := .coordspec/outcomes.json
 TESTED := pyproject.toml $(shell find src cli contracts openspec tests -type f -not -path '*/__pycache__/*')
 
-.PHONY: demo test lint gate docs bench nightly flaky clean
+.PHONY: demo demo-quick test lint gate docs bench nightly flaky clean
 
 demo: $(VENV)/.train
 	$(BIN)/python tools/demo.py
+
+# The demo's first act, which trains nothing: the base install is enough.
+demo-quick: $(VENV)/.base
+	$(BIN)/python tools/demo.py --quick
 
 test: $(VENV)/.dev node_modules/.ready
 	$(BIN)/python -m pytest -n auto
@@ -48,13 +52,17 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit("coordspec needs Python 3.11 or later; set PYTHON=/path/to/python3.11" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 
+$(VENV)/.base: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
 $(VENV)/.train: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[eval,train]'
-	@touch $@
+	@touch $@ $(VENV)/.base
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	@touch $@ $(VENV)/.train
+	@touch $@ $(VENV)/.train $(VENV)/.base
 
 # The OpenSpec command line that package.json pins, for the tests and the gate.
 node_modules/.ready: package.json package-lock.json

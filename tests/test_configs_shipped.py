@@ -40,9 +40,11 @@ def config_of(name: str) -> Config:
 def test_what_is_shipped() -> None:
     assert FILES == [
         "base.yaml",
+        "demo/continued.yaml",
         "demo/overlay.yaml",
         "demo/rollout_matching.yaml",
         "demo/stage1.yaml",
+        "demo/stage1_continued.yaml",
         "demo/stage2.yaml",
         "demo/stage2_a_only.yaml",
         "demo/stage2_b_only_ablation.yaml",
@@ -152,6 +154,17 @@ def test_a_demo_is_its_recipe_otherwise(name: str) -> None:
         assert (config.stage2_ab, config.mask_policy) == (base.stage2_ab, base.mask_policy)
         assert config.custom.model_copy(update=UNWEIGHED) == base.custom.model_copy(update=UNWEIGHED)
         assert _terms(config) == _terms(base)
+
+
+@pytest.mark.parametrize("name", ["stage2_mixed", "stage2_a_only", "rollout_matching"])
+def test_what_goes_on_from_stage_1_can_be_compared(name: str) -> None:
+    """The same start, data, steps, optimizer and rates, so that only the method differs; max_steps outdoes epochs."""
+    one, other = config_of("demo/stage1_continued.yaml"), config_of(f"demo/{name}.yaml")
+    same = {"training": {"output_dir", "num_train_epochs"}, "data": {"packing", "pack_length"}}
+    for section, but in same.items():
+        assert getattr(one, section).model_dump(exclude=but) == getattr(other, section).model_dump(exclude=but)
+    assert not one.data.packing
+    assert (one.model, one.template, one.custom.trainer_variant) == (other.model, other.template, "stage1_sft")
 
 
 UNWEIGHED: dict[str, Any] = {"coord_soft_ce_w1": None}

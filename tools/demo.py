@@ -1,196 +1,217 @@
-"""The main job on the embedded data set, as a user would do it: draw, check, break a copy, train, look at boxes.
+"""The main job on an embedded data set, as a user would do it.
 
-python tools/demo.py    Writes demo-out/ beside it, which configs/demo/ names; one from an earlier demo is replaced.
+python tools/demo.py            Act one: draw, check, break a copy, explain, repair, look. Act two: train, and compare.
+python tools/demo.py --quick    Act one alone, which needs no torch.
+
+Writes demo-out/ beside it, which configs/demo/ names; one from an earlier demo is replaced.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import shlex
 import shutil
-import subprocess
 import sys
-from collections.abc import Callable, Mapping
+import time
 from pathlib import Path
 from typing import Any
 
+from demo_breaks import break_copy
+from demo_table import Model, failed_items, measured, table, verdict, wrapped
+from demo_training import minutes, train
+
+from coordspec_cli.main import run as coordspec
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = Path("demo-out")
 MARK = ".coordspec-demo"  # only a folder with this file in it is ever replaced
 
+FEW, TRAIN, VAL = 300, 6000, 200
+"""Scenes to learn from that are drawn for act one and for act two, and scenes that no model learns from."""
+ANSWERS = ("--max-new-tokens", 160, "--batch-size", 100)
+CHECKED, SHEET = 60, 24
+MORE = "One run says little. What several runs measured: docs/benchmarks.md, “Does Stage-2 help?”."
 
-ROOT = Path(__file__).parent.parent
-TRAIN, VAL, SHEET, CHECKED = 12000, 200, 24, 100
+MODELS = (
+    ("untrained", "tiny-model", "the model as it was made, with random weights"),
+    ("Stage-1", "stage1/final", "trained on the right answers: it is shown scene and answer, token by token"),
+    ("Stage-1 on", "stage1_continued/final", "Stage-1, then {steps} more steps of the same"),
+    ("Stage-2", "stage2_mixed/final", "Stage-1, then {steps} steps, half of them on its own answers, corrected"),
+)
+"""Column of the table, folder of the weights, and what it is."""
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
     """Run the demo; returns the exit status."""
-    folder = Path("demo-out")
+    if arguments not in ([], ["--quick"]):
+        print("usage: python tools/demo.py [--quick]", file=sys.stderr)
+        return 2
     os.chdir(ROOT)
-    if folder.exists():
-        if not (folder / MARK).exists():
-            print(f"{folder} exists and is not from an earlier demo; name another folder", file=sys.stderr)
-            return 2
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
-    (folder / MARK).touch()
-    data, broken, repaired = folder / "shapes", folder / "broken.jsonl", folder / "repaired.jsonl"
-    say("Draw a small data set of coloured shapes.")
-    run(0, "shapes", "-o", data, "--train", TRAIN, "--val", VAL, "--width", 64, "--height", 64)
-    say("Is it what a trainer expects? Images included.")
-    run(0, "validate", data / "train.jsonl", data / "val.jsonl", "--check-images")
-    say("What is in it?")
-    run(0, "stats", data / "val.jsonl")
-    say("Break a copy on purpose, in ways that real files are broken.")
-    count = break_copy(data / "val.jsonl", broken)
-    print(f"  {count} lines of {broken} were changed")
-    run(1, "validate", broken, "--image-root", data, "--check-images", "--max-errors", "20")
-    say("Repair what can be repaired without guessing.")
-    run(1, "fix", broken, "-o", repaired)
-    say("One of the rules, explained.")
-    run(0, "rule", "inverted-box")
-    train(folder, data / "val.jsonl")
-    correct(folder, data / "val.jsonl")
-    report(folder, data / "val.jsonl")
-    print(f"\nEverything is in {folder}. Next: coordspec validate YOUR.jsonl")
+    began = time.monotonic()
+    if not clear(FOLDER):
+        print(f"{FOLDER} exists and is not from an earlier demo; move it away, or run this elsewhere", file=sys.stderr)
+        return 2
+    act_one(FOLDER)
+    if arguments:
+        ending("`make demo` goes on from here and trains a small model, in a few minutes on two cores.", began)
+        return 0
+    act_two(FOLDER)
+    ending("Next, your own data: `coordspec validate YOUR.jsonl`, and the README.", began)
     return 0
 
 
-def train(folder: Path, held_out: Path) -> None:
-    """A tiny model learns to write boxes, and is looked at on scenes that it has never seen."""
-    config, final, answers = "configs/demo/stage1.yaml", folder / "stage1" / "final", folder / "answers.jsonl"
-    say("A model of two million parameters, untrained.")
+def clear(folder: Path) -> bool:
+    """Make the folder anew; False, and nothing changed, if it is not from a demo."""
+    if folder.exists():
+        if not (folder / MARK).exists():
+            return False
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    (folder / MARK).touch()
+    return True
+
+
+def act_one(folder: Path, train_scenes: int = FEW, val_scenes: int = VAL) -> None:
+    """Data: draw, check, break a copy, explain, repair, and a page to look at."""
+    data, broken, repaired = folder / "shapes", folder / "broken.jsonl", folder / "repaired.jsonl"
+    page = folder / "findings.html"
+    title("Act one: is the data right?")
+    say("Draw pictures of coloured shapes, with a JSON line for each that says what is where.")
+    print("   A box is two corners, in thousandths of the picture (bins): 0 is left or top, 999 right or bottom.")
+    draw(data, train_scenes, val_scenes)
+    say("Check every line, and that every picture is there and has the size that its line gives.")
+    run(0, "validate", data / "train.jsonl", data / "val.jsonl", "--check-images")
+    count = break_copy(data / "val.jsonl", broken)
+    say(f"Break {count} lines of a copy, each as real files are broken, and check that.")
+    run(1, "validate", broken, "--image-root", data, "--check-images", "--max-errors", 4)
+    say("Four of them are shown. Every kind of fault has a name, and a page that explains it.")
+    run(0, "rule", "inverted-box")
+    say("Repair what can be repaired without guessing; the rest is for a person to decide.")
+    run(1, "fix", broken, "-o", repaired)
+    say("The same faults on a page, each beside its picture.")
+    run(1, "report", broken, "--image-root", data, "--order", "findings", "-o", page)
+
+
+def act_two(folder: Path) -> None:
+    """A model of two million parameters learns to write boxes; four states of it are compared."""
+    held_out = folder / "shapes/val.jsonl"
+    title("Act two: train a small model to write boxes")
+    say(f"More pictures to learn from. {VAL} others are kept back: the model is judged by those alone.")
+    draw(folder / "shapes", TRAIN, VAL, "--overwrite")
+    say("A model of the Qwen3-VL kind with random weights, so small that two cores can train it.")
     run(0, "tiny-model", folder / "tiny-model")
-    say("Is its training config sound? Then train: a few minutes on two cores.")
+    steps = stages()
+    say(f"Let all four models answer the {VAL} pictures that they have not seen, and compare with the truth.")
+    print("$ coordspec infer MODEL PICTURES -o ANSWERS; coordspec eval ANSWERS PICTURES     (four times)")
+    models = [
+        Model(name, meaning.format(steps=steps), measured(answered(folder, weights, held_out)))
+        for name, weights, meaning in MODELS
+    ]
+    print(*(f"  {line}".rstrip() for line in table(models)), "", sep="\n")
+    found = quiet(
+        (0, 1), "checklist", folder / "stage1/final", held_out, *ANSWERS, "--max-records", CHECKED, "--format", "json"
+    )
+    said = [*verdict([model.measured for model in models], VAL), failed_items(json.loads(found)), MORE]
+    print(*(f"  {line}" for sentence in said for line in wrapped(sentence)), sep="\n")
+    pages(folder, held_out)
+
+
+def stages() -> int:
+    """Train Stage-1, and go on from it in two ways; returns the number of steps of each of those."""
+    say("Stage-1: it learns from pictures and their right answers.")
+    learn("configs/demo/stage1.yaml")
+    say("Go on in two ways, with as many steps each. First: more of the same.")
+    steps = learn("configs/demo/stage1_continued.yaml")
+    say("Second, Stage-2: in half of the steps it answers first, and learns from its answer, corrected.")
+    learn("configs/demo/stage2_mixed.yaml")
+    return steps
+
+
+def learn(config: str) -> int:
+    """Check a training config and train as it says; returns the number of steps."""
     run(0, "check-config", config)
-    run(0, "train", config)
-    say("What does it write for scenes that it has never seen?")
-    run(0, "infer", final, held_out, "-o", answers, "--max-new-tokens", 256, "--batch-size", 50)
-    run(0, "sheet", answers, held_out, "-o", folder / "sheet.png", "--count", SHEET, "--columns", 6)
-    run(0, "eval", answers, held_out)
-    say("Is it sound? The checklist of a trained checkpoint; one so small may fail an item after minutes.")
-    run((0, 1), "checklist", final, held_out, "--max-new-tokens", 256, "--batch-size", 50, "--max-records", CHECKED)
+    print(f"$ coordspec train {config}", flush=True)
+    return train(config)
 
 
-def correct(folder: Path, held_out: Path) -> None:
-    """Stage-2: the model goes on with its own answers; what that changes."""
-    config, targets, answers = "configs/demo/stage2_mixed.yaml", folder / "targets", folder / "answers-stage2.jsonl"
-    final = folder / "stage2_mixed" / "final"
-    say("Stage-2: it goes on, half of the steps with its own answers, corrected. A minute or two.")
-    run(0, "check-config", config)
-    run(0, "train", config, "--dump-targets", targets)
-    run(0, "guard", targets, "--tokenizer", final)
-    run(0, "infer", final, held_out, "-o", answers, "--max-new-tokens", 256, "--batch-size", 50)
-    say("Before and after.")
-    compare({"Stage-1": folder / "answers.jsonl", "Stage-2": answers}, held_out)
+def draw(folder: Path, train_scenes: int, val_scenes: int, *words: object) -> None:
+    """Draw the data set; the same scenes each time, since the seed is the same."""
+    size = ("--width", 64, "--height", 64)
+    run(0, "shapes", "-o", folder, "--train", train_scenes, "--val", val_scenes, *size, *words)
 
 
-def compare(answers: Mapping[str, Path], held_out: Path) -> None:
-    """What coordspec eval says of several prediction files, side by side."""
-    found = {name: evaluated(path, held_out) for name, path in answers.items()}
-    print(f"  {'':<30}" + "".join(f"{name:>10}" for name in found))
-    for row in next(iter(found.values())):
-        print(f"  {row:<30}" + "".join(f"{values[row]:>10.3f}" for values in found.values()))
+def answered(folder: Path, weights: str, held_out: Path) -> Any:
+    """Let a model answer the held-out scenes; what coordspec eval says of that."""
+    answers = answers_of(folder, weights)
+    quiet((0,), "infer", folder / weights, held_out, "-o", answers, *ANSWERS)
+    return json.loads(quiet((0,), "eval", answers, held_out, "--format", "json"))
 
 
-def evaluated(answers: Path, held_out: Path) -> dict[str, float]:
-    """Some of what coordspec eval says of a prediction file; a share of nothing is 0."""
-    words = ["eval", str(answers), str(held_out), "--format", "json", "--bootstrap", "0"]
-    command = [sys.executable, "-m", "coordspec_cli", *words]
-    found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    boxes, words_too = found["boxes"]["class_agnostic"], found["boxes"]["class_aware"]
-    measures = {
-        "precision, boxes alone": boxes["precision_50"],
-        "recall, boxes alone": boxes["recall_50"],
-        "F1 at IoU 0.5, boxes alone": boxes["f1_50"],
-        "F1 at IoU 0.5, with words": words_too["f1_50"],
-        "mean F1 from 0.5 to 0.95": words_too["f1_mean"],
-        "mean IoU of what was found": found["boxes"]["mean_iou"],
-        "duplicates": found["duplicates"]["rate"],
-        "tokens in an answer": found["outputs"]["tokens_per_output"],
-    }
-    return {name: value or 0.0 for name, value in measures.items()}
+def answers_of(folder: Path, weights: str) -> Path:
+    """The file for the answers of a model."""
+    return folder / f"answers-{Path(weights).parts[0]}.jsonl"
 
 
-def report(folder: Path, held_out: Path) -> None:
-    """Pages to look at."""
+def pages(folder: Path, held_out: Path) -> None:
+    """Pages and a picture to look at."""
     say("Pages to look at, in any browser, offline.")
-    answers, page, runs = folder / "answers-stage2.jsonl", folder / "report.html", folder / "run.html"
-    run(0, "report", answers, held_out, "-o", page)
-    run(0, "report", folder / "stage1", "-o", runs)
-    print(f"  the answers and what they should be: {page}\n  the run of Stage-1: {runs}")
-    print(f"  a contact sheet of Stage-1: {folder / 'sheet.png'}")
+    answers = answers_of(folder, "stage1")
+    run(0, "report", answers, held_out, "-o", folder / "answers.html")
+    run(0, "report", folder / "stage1", "-o", folder / "training.html")
+    run(0, "sheet", answers, held_out, "-o", folder / "boxes.png", "--count", SHEET, "--columns", 6)
+
+
+LOOK = {
+    "findings.html": "the faults of the broken copy, beside their pictures",
+    "answers.html": "what the trained model wrote for pictures it had not seen, beside what is right",
+    "boxes.png": "the same in one picture: green is right, red is wrong, dashed is the truth",
+    "training.html": "the course of the training",
+}
+"""What the demo leaves to look at."""
+
+
+def ending(last: str, began: float) -> None:
+    """The files to look at, and how long all took."""
+    title("Look at")
+    for name, what in LOOK.items():
+        if (FOLDER / name).exists():
+            print(f"  {FOLDER / name!s:<24} {what}")
+    print(f"\nThis took {minutes(time.monotonic() - began)} minutes. {last}")
+
+
+def title(text: str) -> None:
+    """Print the title of an act."""
+    print(f"\n{text}\n{'=' * len(text)}", flush=True)
 
 
 def say(sentence: str) -> None:
-    """Print a headline."""
-    print(f"\n== {sentence}", flush=True)
+    """Print what comes next."""
+    print(f"\n-- {sentence}", flush=True)
 
 
-def run(expected: int | tuple[int, ...], *words: object) -> None:
-    """Run a coordspec command as a user would type it, and insist on its exit status, or one of some."""
+def run(expected: int, *words: object) -> None:
+    """Run a coordspec command as a user would type it, and insist on its exit status."""
     arguments = [str(word) for word in words]
     print(f"$ coordspec {shlex.join(arguments)}", flush=True)
-    status = subprocess.run([sys.executable, "-m", "coordspec_cli", *arguments], check=False).returncode
-    if status not in (expected if isinstance(expected, tuple) else (expected,)):
+    status = coordspec(arguments)
+    if status != expected:
         raise SystemExit(f"the command ended with exit status {status}, not {expected}")
 
 
-def _swap_corners(record: dict[str, Any]) -> None:
-    box = record["objects"][0]["bbox_2d"]
-    box[:] = box[2:] + box[:2]
-
-
-def _legacy_key(record: dict[str, Any]) -> None:
-    item = record["objects"][0]
-    item["bbox"] = item.pop("bbox_2d")
-
-
-def _out_of_range(record: dict[str, Any]) -> None:
-    record["objects"][0]["bbox_2d"][2] = 1280
-
-
-def _no_geometry(record: dict[str, Any]) -> None:
-    del record["objects"][0]["bbox_2d"]
-
-
-def _special_token(record: dict[str, Any]) -> None:
-    record["objects"][0]["desc"] += "<|im_end|>"
-
-
-def _wrong_size(record: dict[str, Any]) -> None:
-    record["width"] += 1
-
-
-def _missing_image(record: dict[str, Any]) -> None:
-    record["images"] = ["images/val/nowhere.png"]
-
-
-BREAKS: tuple[Callable[[dict[str, Any]], None], ...] = (
-    _swap_corners,
-    _legacy_key,
-    _out_of_range,
-    _no_geometry,
-    _special_token,
-    _wrong_size,
-    _missing_image,
-)
-
-
-def break_copy(source: Path, target: Path) -> int:
-    """Write a copy in which the first records with objects have one fault each; returns how many lines changed."""
-    left = list(BREAKS)
-    lines: list[str] = []
-    for line in source.read_text("utf-8").splitlines():
-        record = json.loads(line)
-        if left and record["objects"]:
-            left.pop(0)(record)
-        lines.append(json.dumps(record, ensure_ascii=False))
-    lines.insert(10, lines[9].replace('"width": ', '"width": 1, "width": '))
-    lines.insert(20, lines[19][: len(lines[19]) // 2])
-    lines.insert(30, "")
-    target.write_text("\n".join(lines) + "\n", "utf-8")
-    return len(BREAKS) - len(left) + 3
+def quiet(expected: tuple[int, ...], *words: object) -> str:
+    """Run a coordspec command without showing it; returns its output, and shows it if the status is another one."""
+    arguments = [str(word) for word in words]
+    out, error = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
+        status = coordspec(arguments)
+    if status not in expected:
+        print(f"$ coordspec {shlex.join(arguments)}\n{out.getvalue()}{error.getvalue()}", file=sys.stderr)
+        raise SystemExit(f"the command ended with exit status {status}")
+    return out.getvalue()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
