@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDER = Path("demo-out")
 MARK = ".coordspec-demo"  # only a folder with this file in it is ever replaced
 
-FEW, TRAIN, VAL = 300, 6000, 200
+FEW, TRAIN, VAL = 300, 8000, 200
 """Scenes to learn from that are drawn for act one and for act two, and scenes that no model learns from."""
 ANSWERS = ("--max-new-tokens", 160, "--batch-size", 100)
 CHECKED, SHEET = 60, 24
@@ -139,7 +139,7 @@ def learn(config: str) -> int:
 
 def draw(folder: Path, train_scenes: int, val_scenes: int, *words: object) -> None:
     """Draw the data set; the same scenes each time, since the seed is the same."""
-    size = ("--width", 64, "--height", 64)
+    size = ("--width", 64, "--height", 64, "--max-shapes", 2)
     run(0, "shapes", "-o", folder, "--train", train_scenes, "--val", val_scenes, *size, *words)
 
 
