@@ -105,11 +105,12 @@ def act_two(folder: Path) -> None:
     run(0, "tiny-model", folder / "tiny-model")
     steps = stages()
     say(f"Let all four models answer the {VAL} pictures that they have not seen, and compare with the truth.")
-    print("$ coordspec infer MODEL PICTURES -o ANSWERS; coordspec eval ANSWERS PICTURES     (four times)")
+    print("$ coordspec infer MODEL PICTURES -o ANSWERS; coordspec eval ANSWERS PICTURES     (four times)", flush=True)
     models = [
-        Model(name, meaning.format(steps=steps), measured(answered(folder, weights, held_out)))
+        Model(name, meaning.format(steps=steps), measured(answered(folder, name, weights, held_out)))
         for name, weights, meaning in MODELS
     ]
+    print()
     print(*(f"  {line}".rstrip() for line in table(models)), "", sep="\n")
     found = quiet(
         (0, 1), "checklist", folder / "stage1/final", held_out, *ANSWERS, "--max-records", CHECKED, "--format", "json"
@@ -143,9 +144,10 @@ def draw(folder: Path, train_scenes: int, val_scenes: int, *words: object) -> No
     run(0, "shapes", "-o", folder, "--train", train_scenes, "--val", val_scenes, *size, *words)
 
 
-def answered(folder: Path, weights: str, held_out: Path) -> Any:
+def answered(folder: Path, name: str, weights: str, held_out: Path) -> Any:
     """Let a model answer the held-out scenes; what coordspec eval says of that."""
     answers = answers_of(folder, weights)
+    print(f"  {name} …", flush=True)
     quiet((0,), "infer", folder / weights, held_out, "-o", answers, *ANSWERS)
     return json.loads(quiet((0,), "eval", answers, held_out, "--format", "json"))
 
