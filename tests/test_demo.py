@@ -111,6 +111,7 @@ def course(tools: dict[str, ModuleType], *, tty: bool) -> str:
             progress.metrics(step, {"loss": 100 / step})
         progress.metrics(step, {"eval/loss": 99.0})
         progress.advance(step)
+    progress.note("evaluating")
     progress.end()
     return stream.getvalue()
 

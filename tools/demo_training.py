@@ -22,7 +22,7 @@ class Progress:
         self._tty = self._stream.isatty() if tty is None else tty
         self._clock = clock
         self._first, self._steps, self._since, self._told = 0, 0, 0.0, 0
-        self._loss = ""
+        self._loss, self._line = "", ""
 
     def note(self, text: str) -> None:
         """What is being done, in words; shown where it can be written over."""
@@ -42,18 +42,18 @@ class Progress:
     def advance(self, step: int) -> None:
         """A step is done."""
         left = (self._clock() - self._since) / (step - self._first) * (self._steps - step)
-        line = f"  step {step:>{len(str(self._steps))}} of {self._steps}   {self._loss}{minutes(left)} left"
+        self._line = f"  step {step:>{len(str(self._steps))}} of {self._steps}   {self._loss}{minutes(left)} left"
         if self._tty:
-            self._stream.write(CLEAR + line)
+            self._stream.write(CLEAR + self._line)
         elif step * TENTHS // self._steps > self._told:
             self._told = step * TENTHS // self._steps
-            self._stream.write(line + "\n")
+            self._stream.write(self._line + "\n")
         self._stream.flush()
 
     def end(self) -> None:
-        """Leave the line as it is; what comes next begins on one of its own."""
+        """Leave the last step to be seen; what comes next begins on a line of its own."""
         if self._tty:
-            self._stream.write("\n")
+            self._stream.write(f"{CLEAR}{self._line}\n")
             self._stream.flush()
 
 
