@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import io
-import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -222,13 +221,15 @@ def test_the_verdict_follows_from_the_numbers(
 
 def test_what_fails_is_one_line(tools: dict[str, ModuleType]) -> None:
     items = [
-        {"name": "parse rate", "value": 1.0, "limit": 0.99, "passed": True},
-        {"name": "one mode", "value": 0.613, "limit": 0.95, "passed": False},
-        {"name": "coverage", "value": None, "limit": 0.1, "passed": False},
+        {"measured": "outputs read", "value": 1.0, "limit": 0.99, "passed": True},
+        {"measured": "slots with one mode", "value": 0.613, "limit": 0.95, "passed": False},
+        {"measured": "undercoverage", "value": None, "limit": 0.1, "passed": False},
     ]
     say = tools["demo_table"].failed_items
-    assert say(json.loads(json.dumps({"items": items}))) == (
-        "Of the 3 items of the checklist for trained models, 2 failed: one mode (0.61 for 0.95), coverage (not "
-        "measured for 0.1)."
+    assert say({"items": items}) == (
+        "Of the 3 checks of a trained model (`coordspec checklist`), Stage-1 fails: slots with one mode (0.61, the "
+        "limit is 0.95); undercoverage (not measured, the limit is 0.1)."
     )
-    assert say({"items": items[:1]}) == "All 1 items of the checklist for trained models hold."
+    assert say({"items": items[:1] * 6}) == (
+        "All 6 checks of a trained model (`coordspec checklist`) pass for Stage-1."
+    )

@@ -29,16 +29,18 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDER = Path("demo-out")
 MARK = ".coordspec-demo"  # only a folder with this file in it is ever replaced
 
-FEW, TRAIN, VAL = 300, 8000, 200
+FEW, TRAIN, VAL = 300, 8000, 400
 """Scenes to learn from that are drawn for act one and for act two, and scenes that no model learns from."""
 ANSWERS = ("--max-new-tokens", 160, "--batch-size", 100)
+UNTRAINED = ("--unknown-preprocessing", "--user-prompt", "Detect all objects in the image.")
+"""For a model that does not say what it is to be asked, since nothing was asked yet: what configs/demo/ asks."""
 CHECKED, SHEET = 60, 24
 MORE = "One run says little. What several runs measured: docs/benchmarks.md, “Does Stage-2 help?”."
 
 MODELS = (
     ("untrained", "tiny-model", "the model as it was made, with random weights"),
     ("Stage-1", "stage1/final", "trained on the right answers: it is shown scene and answer, token by token"),
-    ("Stage-1 on", "stage1_continued/final", "Stage-1, then {steps} more steps of the same"),
+    ("more Stage-1", "stage1_continued/final", "Stage-1, then {steps} more steps of the same"),
     ("Stage-2", "stage2_mixed/final", "Stage-1, then {steps} steps, half of them on its own answers, corrected"),
 )
 """Column of the table, folder of the weights, and what it is."""
@@ -103,7 +105,12 @@ def act_two(folder: Path) -> None:
     draw(folder / "shapes", TRAIN, VAL, "--overwrite")
     say("A model of the Qwen3-VL kind with random weights, so small that two cores can train it.")
     run(0, "tiny-model", folder / "tiny-model")
-    steps = stages()
+    compare(folder, held_out, stages())
+    pages(folder, held_out)
+
+
+def compare(folder: Path, held_out: Path, steps: int) -> None:
+    """The table of the four models, and what follows from it. ``steps`` are those of the runs behind Stage-1."""
     say(f"Let all four models answer the {VAL} pictures that they have not seen, and compare with the truth.")
     print("$ coordspec infer MODEL PICTURES -o ANSWERS; coordspec eval ANSWERS PICTURES     (four times)", flush=True)
     models = [
@@ -117,7 +124,6 @@ def act_two(folder: Path) -> None:
     )
     said = [*verdict([model.measured for model in models], VAL), failed_items(json.loads(found)), MORE]
     print(*(f"  {line}" for sentence in said for line in wrapped(sentence)), sep="\n")
-    pages(folder, held_out)
 
 
 def stages() -> int:
@@ -148,7 +154,8 @@ def answered(folder: Path, name: str, weights: str, held_out: Path) -> Any:
     """Let a model answer the held-out scenes; what coordspec eval says of that."""
     answers = answers_of(folder, weights)
     print(f"  {name} …", flush=True)
-    quiet((0,), "infer", folder / weights, held_out, "-o", answers, *ANSWERS)
+    asked = () if (folder / weights / "preprocess.json").exists() else UNTRAINED
+    quiet((0,), "infer", folder / weights, held_out, "-o", answers, *ANSWERS, *asked)
     return json.loads(quiet((0,), "eval", answers, held_out, "--format", "json"))
 
 

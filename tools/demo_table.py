@@ -132,11 +132,13 @@ def failed_items(checklist: Mapping[str, Any]) -> str:
     """One line about the JSON of `coordspec checklist`."""
     items = checklist["items"]
     failed = [
-        f"{item['name']} ({_number(item['value'])} for {item['limit']:g})" for item in items if not item["passed"]
+        f"{item['measured']} ({_number(item['value'])}, the limit is {item['limit']:g})"
+        for item in items
+        if not item["passed"]
     ]
     if not failed:
-        return f"All {len(items)} items of the checklist for trained models hold."
-    return f"Of the {len(items)} items of the checklist for trained models, {len(failed)} failed: {', '.join(failed)}."
+        return f"All {len(items)} checks of a trained model (`coordspec checklist`) pass for Stage-1."
+    return f"Of the {len(items)} checks of a trained model (`coordspec checklist`), Stage-1 fails: {'; '.join(failed)}."
 
 
 def _number(value: float | None) -> str:
