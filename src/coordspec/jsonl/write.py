@@ -13,10 +13,13 @@ from coordspec.errors import InputError
 
 
 @contextmanager
-def write_whole(path: Path, *, overwrite: bool = False, sources: Iterable[str] = ()) -> Iterator[IO[bytes]]:
+def write_whole(
+    path: Path, *, overwrite: bool = False, sources: Iterable[str] = (), synced: bool = True
+) -> Iterator[IO[bytes]]:
     """A binary stream whose bytes become ``path`` when the block ends well, and vanish when it does not.
 
-    ``sources`` are files that are being read: none of them is ever replaced, ``overwrite`` or not.
+    ``sources`` are files that are being read: none of them is ever replaced, ``overwrite`` or not. The file outlasts a
+    loss of power too if it is ``synced``, which takes milliseconds; without, it may be empty then.
 
     Raises:
         InputError: ``path`` exists and ``overwrite`` is False, it is a source, or its folder cannot be written to.
@@ -31,7 +34,8 @@ def write_whole(path: Path, *, overwrite: bool = False, sources: Iterable[str] =
         with os.fdopen(handle, "wb") as stream:
             yield stream
             stream.flush()
-            os.fsync(stream.fileno())
+            if synced:
+                os.fsync(stream.fileno())
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except OSError as error:

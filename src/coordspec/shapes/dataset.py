@@ -83,7 +83,8 @@ def _write_split(folder: Path, split: str, spec: DatasetSpec, overwrite: bool) -
         for index in range(spec.counts[split]):
             one = scene(spec.seed, split, index, spec.scenes)
             name = f"images/{split}/{index:0{DIGITS}d}.png"
-            with write_whole(folder / name, overwrite=overwrite) as file:
+            # thousands of files, which the seed draws again: waiting for the disk took as long as drawing
+            with write_whole(folder / name, overwrite=overwrite, synced=False) as file:
                 file.write(png_bytes(one))
             stream.write(record(one, name, spec.geometry).line(spec.form).encode() + b"\n")
             objects += len(one.shapes)
