@@ -30,8 +30,9 @@ from coordspec.coords import MAX_BIN
 from coordspec.guard import check_target
 from coordspec.match import match_objects, pairwise_iou
 from coordspec.record import DetObject, render_payload
-from coordspec.rollout import TokenTable, parse_rollout
 from coordspec.rollout.align import align
+from coordspec.rollout.parse import parse_rollout
+from coordspec.rollout.tokens import TokenTable
 from coordspec.target import build_target, ground_truth_target
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))

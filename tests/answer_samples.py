@@ -15,7 +15,7 @@ from torch import nn
 
 from coordspec.config.inputs import Template
 from coordspec.generate import Answer, Ended, Request
-from coordspec.rollout import TokenTable
+from coordspec.rollout.tokens import TokenTable
 from coordspec.samples.prompt import Prompt, Prompter
 from coordspec.tokenizer import END_OF_TURN
 from train_samples import processor, qwen3

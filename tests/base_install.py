@@ -1,6 +1,6 @@
 """A coordspec command in an environment that has the base install alone, as far as its imports can tell.
 
-    python tests/base_install.py WORDS …
+python tests/base_install.py WORDS …
 """
 
 from __future__ import annotations

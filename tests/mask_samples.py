@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image
 
 from coordspec.record import CoordForm, DetObject, Record
-from coordspec.rollout import TokenTable
+from coordspec.rollout.tokens import TokenTable
 from coordspec.target import build_target, target_to_json
 from qwen_tokenizer import ids_of, table, tiny
 

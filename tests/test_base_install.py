@@ -33,6 +33,7 @@ WORDS: dict[str, str] = {
     "rules": "rules",
     "schema": "schema record",
     "docs": "docs install",
+    "completion": "completion fish",
     "config init": "config init stage1 -o my_run.yaml",
     "config show": "config show run.yaml",
     "config diff": "config diff run.yaml run.yaml",

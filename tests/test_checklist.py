@@ -36,7 +36,7 @@ from coordspec.infer.options import InferOptions, Limits, Opening, RecordSource
 from coordspec.losses.soft_target import soft_target
 from coordspec.model.checkpoint import head_weight
 from coordspec.model.tiny import write_tiny_model
-from coordspec.rollout import parse_rollout
+from coordspec.rollout.parse import parse_rollout
 from coordspec.run_files import PROVENANCE
 from coordspec.samples.dataset import Samples
 from coordspec.samples.encode import Encoder

@@ -64,7 +64,7 @@ def test_every_example_can_be_typed(
         assert f"    {line}\n" in shown
         assert len(line) <= 76  # with the indent it fits a terminal of 80 columns
         typed = line.removeprefix('eval "$(').removesuffix(')"').split(" > ")[0]
-        assert typed.startswith(f"coordspec {words.split()[0]}")
+        assert typed.startswith(f"coordspec {words.split(maxsplit=1)[0]}")
         for word in shlex.split(typed)[2:]:
             (tmp_path / word).parent.mkdir(exist_ok=True, parents=True)
             (tmp_path / word).mkdir(exist_ok=True)

@@ -189,8 +189,8 @@ def test_what_is_measured_is_what_eval_says(tools: dict[str, ModuleType]) -> Non
             "Stage-1 took F1 of boxes from 0.00 to 0.85. It finds most objects.\n"
             "More of the same raised it to 0.86; Stage-2 for as many steps lowered it to 0.80.\n"
             "F1 with the words right too: 0.70 after Stage-1, 0.70 after more of it, 0.60 after Stage-2.\n"
-            "So for boxes Stage-2 was the worse way to go on in this run: 0.06 lies between them; with 200 pictures, up to 0.04 "
-            "can be chance.",
+            "So for boxes Stage-2 was the worse way to go on in this run: 0.06 lies between them; "
+            "with 200 pictures, up to 0.04 can be chance.",
         ),
         (
             0.70,
@@ -199,8 +199,8 @@ def test_what_is_measured_is_what_eval_says(tools: dict[str, ModuleType]) -> Non
             "Stage-1 took F1 of boxes from 0.00 to 0.70. It still misses or misplaces many objects.\n"
             "More of the same left it at 0.70; Stage-2 for as many steps raised it to 0.80.\n"
             "F1 with the words right too: 0.70 after Stage-1, 0.70 after more of it, 0.60 after Stage-2.\n"
-            "So for boxes Stage-2 was the better way to go on in this run: 0.10 lies between them; with 200 pictures, up to 0.04 "
-            "can be chance.",
+            "So for boxes Stage-2 was the better way to go on in this run: 0.10 lies between them; "
+            "with 200 pictures, up to 0.04 can be chance.",
         ),
         (
             0.85,
@@ -209,8 +209,8 @@ def test_what_is_measured_is_what_eval_says(tools: dict[str, ModuleType]) -> Non
             "Stage-1 took F1 of boxes from 0.00 to 0.85. It finds most objects.\n"
             "More of the same raised it to 0.86; Stage-2 for as many steps lowered it to 0.83.\n"
             "F1 with the words right too: 0.70 after Stage-1, 0.70 after more of it, 0.60 after Stage-2.\n"
-            "So for boxes this run cannot say which way to go on is better: 0.03 lies between them; with 200 pictures, up to "
-            "0.04 can be chance.",
+            "So for boxes this run cannot say which way to go on is better: 0.03 lies between them; "
+            "with 200 pictures, up to 0.04 can be chance.",
         ),
     ],
     ids=["worse", "better", "chance"],

@@ -22,7 +22,7 @@ from coordspec.generate import Answer, Ended, ModelGenerator
 from coordspec.generate.answer import Watch
 from coordspec.generate.decode import draw, filters_of, pad_left
 from coordspec.predictions.coord_stats import coord_stats
-from coordspec.rollout import parse_rollout
+from coordspec.rollout.parse import parse_rollout
 from coordspec.samples.prompt import RopePositions
 from train_samples import qwen2_5, qwen3
 

@@ -15,7 +15,7 @@ from coordspec.contracts import Kind, Owner, rule_book
 from coordspec.errors import ContractError, Place
 from coordspec.guard import check_target, require_sound
 from coordspec.record import DetObject, render_payload
-from coordspec.rollout import DropReason
+from coordspec.rollout.reasons import DropReason
 from coordspec.target import Target, build_target, ground_truth_target, target_from_json, target_to_json
 from qwen_tokenizer import TOKENIZERS, ids_of, table
 

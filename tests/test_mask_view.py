@@ -16,7 +16,8 @@ from coordspec.contracts import Kind, Owner, mask_policies
 from coordspec.errors import InputError, Place
 from coordspec.findings.visible import visible
 from coordspec.record import DetObject
-from coordspec.rollout import DropReason, parse_rollout
+from coordspec.rollout.parse import parse_rollout
+from coordspec.rollout.reasons import DropReason
 from coordspec.target import Dump, build_target, ground_truth_target
 from coordspec.target.objects import ground_truth_objects
 from coordspec.view import Sample, Source, document, make_sample, sample_lines

@@ -14,9 +14,7 @@ from coordspec_cli import progress as module
 from coordspec_cli.main import run
 from coordspec_cli.progress import counted, progress
 
-GOOD = (
-    '{"images":["a.png"],"objects":[{"bbox_2d":[1,2,3,4],"desc":"cat"}],"width":32,"height":32}\n'
-)
+GOOD = '{"images":["a.png"],"objects":[{"bbox_2d":[1,2,3,4],"desc":"cat"}],"width":32,"height":32}\n'
 
 
 class Terminal(io.StringIO):
@@ -75,7 +73,7 @@ def test_nobody_looks() -> None:
 
 def test_a_bar_is_taken_away_when_the_work_fails() -> None:
     stream = Terminal()
-    with pytest.raises(KeyError), progress("counting", 9, "records", stream, Clock(2)) as advance:
+    with pytest.raises(KeyError), progress("counting", 9, "records", stream, Clock(2)) as advance:  # noqa: PT012
         advance(1)
         raise KeyError
     assert "\x1b[?25h" in stream.getvalue()  # the cursor is back

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coordspec.record import DetObject, render_payload
-from coordspec.rollout import DropReason, parse_rollout
-from coordspec.rollout.parse import parse_reference
+from coordspec.rollout.parse import parse_reference, parse_rollout
+from coordspec.rollout.reasons import DropReason
 from coordspec.rollout.sound import CHECKS
 from qwen_tokenizer import TOKENIZERS, ids_of, table
 from rollouts import sample, split_otherwise

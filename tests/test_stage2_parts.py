@@ -22,7 +22,7 @@ from coordspec.contracts import Kind
 from coordspec.errors import ContractError, InputError
 from coordspec.match import pairwise_iou
 from coordspec.record import DetObject
-from coordspec.rollout import parse_rollout
+from coordspec.rollout.parse import parse_rollout
 from coordspec.rollout.reasons import DropReason
 from coordspec.samples.dataset import TaskBatches
 from coordspec.samples.encode import Encoder

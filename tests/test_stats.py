@@ -232,7 +232,7 @@ def test_text_from_data_cannot_reach_the_terminal(tmp_path, capsys):
     out = capsys.readouterr().out
     assert r"[red]a[/red] [/] \u202e\u2028 b:cat:xxxxxxxxx" in out
     assert "\u202e" not in out
-    assert "…" in out
+    assert "x" * 100 in out, "nothing is cut where no terminal has to hold it"
     assert "\n:cat:" in out
 
 

@@ -52,7 +52,7 @@ def test_nothing_exceeds_the_terminal_and_nothing_is_lost(
 
 
 def letters(lines: list[str]) -> list[str]:
-    """What is said, however it is broken; a broken cell mixes with its neighbours, a broken comment repeats its sign."""
+    """What is said, however it is broken; a broken cell mixes with others, a broken comment repeats its sign."""
     return sorted(re.sub(r"[\s#]", "", "".join(lines)))
 
 

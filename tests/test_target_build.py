@@ -14,7 +14,7 @@ from coordspec.contracts import Kind, Owner, mask_policies
 from coordspec.errors import ContractError, InputError
 from coordspec.guard import check_target
 from coordspec.record import DetObject, Record, render_payload
-from coordspec.rollout import TokenTable
+from coordspec.rollout.tokens import TokenTable
 from coordspec.target import Target, build_target, ground_truth_target
 from coordspec.target.objects import ground_truth_objects
 from qwen_tokenizer import TOKENIZERS, ids_by_bytes, ids_of, table

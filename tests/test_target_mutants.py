@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
-from coordspec.rollout import DropReason
+from coordspec.rollout.reasons import DropReason
 from coordspec.rollout.sound import CHECKS
 
 ROOT = Path(__file__).resolve().parent.parent

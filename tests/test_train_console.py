@@ -8,7 +8,13 @@ import pytest
 
 from coordspec_cli.train_console import Log, fitted, metrics_text
 
-VALUES = {"loss": 1.23456, "learning_rate": 1e-5, "speed/tokens_per_s": 1234.5, "private/other": 1.0, "rollout/recall": 0.5}
+VALUES = {
+    "loss": 1.23456,
+    "learning_rate": 1e-5,
+    "speed/tokens_per_s": 1234.5,
+    "private/other": 1.0,
+    "rollout/recall": 0.5,
+}
 
 
 class Clock:

@@ -110,7 +110,8 @@ def verdict(stages: Sequence[Measured], scenes: int) -> Iterator[str]:
     yield f"Stage-1 took F1 of boxes from {_f1(start):.2f} to {_f1(first):.2f}. {how}"
     yield f"More of the same {_change(first, longer)}; Stage-2 for as many steps {_change(first, second)}."
     words = [f"{found.words or 0.0:.2f}" for found in (first, longer, second)]
-    yield f"F1 with the words right too: {words[0]} after Stage-1, {words[1]} after more of it, {words[2]} after Stage-2."
+    after = f"{words[0]} after Stage-1, {words[1]} after more of it, {words[2]} after Stage-2"
+    yield f"F1 with the words right too: {after}."
     gap, chance = _f1(second) - _f1(longer), max(longer.chance, second.chance)
     size = f"{abs(gap):.2f} lies between them; with {scenes} pictures, up to {chance:.2f} can be chance"
     if abs(gap) <= chance:

@@ -63,8 +63,8 @@ def command(
     form: str,
     **words: Any,
 ) -> int:
-    """CKPT is the folder of a checkpoint, DATA a contract file (.jsonl) that it was not trained on. Exit status 1: an item
-    failed; the first record that speaks against it is named.
+    """CKPT is the folder of a checkpoint, DATA a contract file (.jsonl) that it was not trained on. Exit status 1: an
+    item failed; the first record that speaks against it is named.
     """
     from coordspec.infer.checklist import run_checklist  # noqa: PLC0415
     from coordspec.infer.checkpoint import open_checkpoint  # noqa: PLC0415 (torch is loaded when it is needed)

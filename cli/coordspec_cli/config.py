@@ -35,10 +35,14 @@ def init_command(name: str | None, out: Path | None, overwrite: bool) -> int:
     The file says all that the recipe sets, and why, and extends nothing. Without -o it goes to standard output.
     """
     if name is None:
-        show([titled("Recipes", ["recipe", "what it trains"], [[known, about(known)] for known in RECIPES], words=True)])
+        show(
+            [titled("Recipes", ["recipe", "what it trains"], [[known, about(known)] for known in RECIPES], words=True)]
+        )
         return EXIT_CLEAN
     if name not in RECIPES:
-        raise click.UsageError(f"no recipe is called {name!r}{did_you_mean(name, list(RECIPES))}; there are {', '.join(RECIPES)}")
+        raise click.UsageError(
+            f"no recipe is called {name!r}{did_you_mean(name, list(RECIPES))}; there are {', '.join(RECIPES)}"
+        )
     text = recipe_text(name)
     if out is None:
         click.echo(text, nl=False)

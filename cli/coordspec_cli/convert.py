@@ -149,7 +149,9 @@ def _refuse_idle(converter: Converter, options: ConvertOptions) -> None:
         raise click.UsageError(f"{flag} is about {_takers(name)}, and means nothing to {converter.name}; leave it out")
     for name in sorted(converter.needs - given):
         flag = f"--{name.replace('_', '-')}"
-        raise click.UsageError(f"{converter.name} needs {flag}: nothing in a file says it; see `coordspec docs convert`")
+        raise click.UsageError(
+            f"{converter.name} needs {flag}: nothing in a file says it; see `coordspec docs convert`"
+        )
     if "multipart" in given and not options.outlines:
         raise click.UsageError("--multipart is about outlines; pass --geometry poly with it, or leave it out")
 

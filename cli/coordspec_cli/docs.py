@@ -14,8 +14,7 @@ from coordspec_cli.tables import show, titled
 @click.command("docs")
 @click.argument("page", metavar="[PAGE]", required=False)
 def command(page: str | None) -> None:
-    """In a terminal a page is laid out and comes in a pager; elsewhere it is the Markdown as it is.
-    """
+    """In a terminal a page is laid out and comes in a pager; elsewhere it is the Markdown as it is."""
     found = pages()
     if page is None:
         rows = [[one.name, one.title] for one in found.values()]
@@ -23,7 +22,9 @@ def command(page: str | None) -> None:
         return
     name = page.lower().replace("_", "-").removesuffix(".md").rpartition("/")[2]
     if name not in found:
-        raise click.UsageError(f"no page is called {page!r}{did_you_mean(name, list(found))}; `coordspec docs` lists all")
+        raise click.UsageError(
+            f"no page is called {page!r}{did_you_mean(name, list(found))}; `coordspec docs` lists all"
+        )
     if sys.stdout.isatty():
         click.echo_via_pager(_laid_out(found[name]))
     else:

@@ -69,8 +69,8 @@ def command(
     seed: int,
     max_line_bytes: int,
 ) -> int:
-    """PREDS is a prediction file, DATA the contract file that it was made for, or a part of it (.jsonl, .gz, .zst; - for
-    standard input). Exit status 1: predictions are missing, or belong to no record, and --partial was not given.
+    """PREDS is a prediction file, DATA the contract file that it was made for, or a part of it (.jsonl, .gz, .zst; -
+    for standard input). Exit status 1: predictions are missing, or belong to no record, and --partial was not given.
     """
     if preds == data == STDIN:
         raise click.UsageError("only one of PREDS and DATA can be standard input")

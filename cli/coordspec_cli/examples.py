@@ -17,9 +17,7 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
     "fix": ("coordspec fix train.jsonl -o fixed.jsonl",),
     "export": ("coordspec export coco val.jsonl -o instances.json",),
     "export coco": ("coordspec export coco val.jsonl -o instances.json",),
-    "export coco-results": (
-        "coordspec export coco-results preds.jsonl --instances coco.json -o out.json",
-    ),
+    "export coco-results": ("coordspec export coco-results preds.jsonl --instances coco.json -o out.json",),
     "export label-studio": ("coordspec export label-studio --data val.jsonl -o tasks.json",),
     "check-config": ("coordspec check-config run.yaml",),
     "config": ("coordspec config show run.yaml",),

@@ -15,8 +15,7 @@ from coordspec.coords import BINS, MAX_BIN
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The same seed, the same rows.")
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it holds a checkpoint. IN is never changed.")
 def command(*, source: Path, out: Path, seed: int, overwrite: bool) -> None:
-    """Reads the folder IN and writes the whole new checkpoint to OUT. Neighbouring bins begin with nearly equal rows.
-    """
+    """Reads the folder IN, writes the whole new checkpoint to OUT. Neighbouring bins begin with nearly equal rows."""
     from coordspec.model.expand import expand_vocab  # noqa: PLC0415 (torch is loaded when it is needed)
 
     done = expand_vocab(source, out, seed=seed, overwrite=overwrite)

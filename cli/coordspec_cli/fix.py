@@ -38,9 +38,9 @@ from coordspec_cli.tables import show, titled
 def command(
     *, source: str, out: str, overwrite: bool, unsafe: bool, coord_space: str, form: str, max_line_bytes: int
 ) -> int:
-    """IN is a .jsonl file (also .gz, .zst; - for standard input). Renames the keys of older formats, flattens polygons of
-    [x, y] pairs, drops a repeated closing point, corrects poly_points, and removes byte order marks and blank lines.
-    All other text stays as it is, byte for byte. Exit status 1: findings at error level are left in OUT.
+    """IN is a .jsonl file (also .gz, .zst; - for standard input). Renames the keys of older formats, flattens polygons
+    of [x, y] pairs, drops a repeated closing point, corrects poly_points, and removes byte order marks and blank
+    lines. All other text stays as it is, byte for byte. Exit status 1: findings at error level are left in OUT.
     """
     if form == "json" and out == STDOUT:
         raise click.UsageError("--format json writes the report to stdout; name a file for -o")

@@ -23,8 +23,8 @@ from coordspec_cli.reporting import ReportingCommand, chosen_reports, emit, repo
 @report_options
 @click.pass_context
 def command(ctx: click.Context, *, files: tuple[str, ...], tokenizer: Path, max_line_bytes: int) -> int:
-    """FILE holds a dumped target a line (.jsonl, .gz, .zst, a folder, a glob, - for standard input). Ids are read back and
-    compared with the ground truth, the rollout and the policy; nothing that built the target takes part.
+    """FILE holds a dumped target a line (.jsonl, .gz, .zst, a folder, a glob, - for standard input). Ids are read back
+    and compared with the ground truth, the rollout and the policy; nothing that built the target takes part.
 
     Exit status: 0 sound, 1 findings at error level, 2 wrong usage or unreadable input.
     """

@@ -11,10 +11,27 @@ from click.shell_completion import CompletionItem
 from coordspec_cli.examples import EXAMPLES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
 _FILES: Final = frozenset(
-    "A ADAPTER B CKPT CONFIG DATA FILE HTML IN OUT PATH PATHS PNG PREDS SRC TABLE".split()
+    [
+        "A",
+        "ADAPTER",
+        "B",
+        "CKPT",
+        "CONFIG",
+        "DATA",
+        "FILE",
+        "HTML",
+        "IN",
+        "OUT",
+        "PATH",
+        "PATHS",
+        "PNG",
+        "PREDS",
+        "SRC",
+        "TABLE",
+    ]
 )  # of arguments and options that take a plain text
 _DIRS: Final = frozenset({"DIR"})
 
@@ -32,7 +49,7 @@ class PathWord(click.types.StringParamType):
 class NarrowFormatter(click.HelpFormatter):
     """click's, but the column of options leaves half of a narrow terminal to their help."""
 
-    def write_dl(self, rows: Sequence[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+    def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
         super().write_dl(rows, min(col_max, self.width // 2 - col_spacing), col_spacing)
 
 

@@ -44,7 +44,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "expand-vocab": "Add the 1000 coord tokens to a checkpoint that has none of them.",
         "train": "Train as a config says, from contract files to checkpoints.",
         "guard": "Check dumped training targets: owners, weights and coordinate slots of every token.",
-        "mask": "Show what a target teaches: its text by owner, kind and weight, its boxes; in a terminal or as a page.",
+        "mask": "Show what a target teaches: its text by owner, kind and weight, its boxes; as text or as a page.",
         "merge-lora": "Merge a LoRA adapter into a plain checkpoint.",
     },
     "Answer and evaluate": {
@@ -65,8 +65,11 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "completion": "Print the script that completes commands and options in a shell.",
     },
 }
-"""Every command with its line of help, in the groups of ``--help``. The command ``NAME`` is the object ``command`` of the
-module ``NAME``, dashes written as underscores; its docstring holds what follows the line."""
+"""Every command with its line of help, in the groups of ``--help``.
+
+The command ``NAME`` is the object ``command`` of the module ``NAME``, dashes written as underscores; its docstring
+holds what follows the line.
+"""
 
 COMMANDS: Mapping[str, str] = {name: text for group in GROUPS.values() for name, text in group.items()}
 

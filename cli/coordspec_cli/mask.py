@@ -21,7 +21,7 @@ from coordspec_cli.options import max_line_bytes_option
 from coordspec_cli.reporting import colourful
 
 if TYPE_CHECKING:
-    from coordspec.rollout import TokenTable
+    from coordspec.rollout.tokens import TokenTable
     from coordspec.view import Sample, Selection
     from coordspec.view.lines import LineRange
 
@@ -110,9 +110,9 @@ def command(
     form: str | None,
     **words: Any,
 ) -> int:
-    """DATA is a contract file (.jsonl, .gz, .zst; - for standard input) or a file of dumped targets. With --rollouts the
-    targets are those of Channel-B, without it those of the ground truth. Exit status 1: a target that is shown breaks a
-    rule of `coordspec guard`.
+    """DATA is a contract file (.jsonl, .gz, .zst; - for standard input) or a file of dumped targets. With --rollouts
+    the targets are those of Channel-B, without it those of the ground truth. Exit status 1: a target that is shown
+    breaks a rule of `coordspec guard`.
     """
     if overwrite and html is None:
         raise click.UsageError("--overwrite does nothing without --html")

@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 
-
 @click.command("merge-lora")
 @click.argument("adapter", metavar="ADAPTER", type=click.Path(path_type=Path))
 @click.argument("out", metavar="OUT", type=click.Path(path_type=Path))
@@ -19,8 +18,7 @@ import click
 )
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it holds a checkpoint.")
 def command(*, adapter: Path, out: Path, base: Path | None, overwrite: bool) -> None:
-    """Reads the folder ADAPTER and its model, and writes OUT; both are left as they are.
-    """
+    """Reads the folder ADAPTER and its model, and writes OUT; both are left as they are."""
     from coordspec.model.lora import merge_saved_adapter  # noqa: PLC0415 (torch is loaded when it is needed)
 
     source = merge_saved_adapter(adapter, out, base=base, overwrite=overwrite)

@@ -22,8 +22,7 @@ FORMATS: Final[Mapping[str, Callable[[Rule], str]]] = {
 @click.argument("name")
 @click.option("--format", "form", type=click.Choice(list(FORMATS)), default="text", help="How it is written.")
 def command(name: str, form: str) -> None:
-    """NAME is a rule's name or code, such as coord-range or GEO003.
-    """
+    """NAME is a rule's name or code, such as coord-range or GEO003."""
     book = rule_book()
     rule = book.find(name)
     if name.upper() in book.families:

@@ -21,8 +21,7 @@ from coordspec_cli.tables import hung, terminal_width
     help="Only the rules of this family.",
 )
 def command(form: str, family: str | None) -> None:
-    """`coordspec rule NAME` explains one of them.
-    """
+    """`coordspec rule NAME` explains one of them."""
     rules = [rule for rule in rule_book().by_name.values() if family in (None, rule.family)]
     if form == "json":
         click.echo(json.dumps([rule_value(rule) for rule in rules], indent=2))

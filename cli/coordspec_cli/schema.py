@@ -10,8 +10,8 @@ from coordspec.contracts import contract_bytes, contract_files, did_you_mean
 @click.command("schema", epilog=f"NAME is one of {', '.join(contract_files())}.")
 @click.argument("name")
 def command(name: str) -> None:
-    """The forms of a training config, of a JSONL record and of the assistant payload are JSON Schemas; the rules and the
-    other tables are YAML.
+    """The forms of a training config, of a JSONL record and of the assistant payload are JSON Schemas; the rules and
+    the other tables are YAML.
     """
     known = contract_files()
     if name not in known:

@@ -65,8 +65,8 @@ def command(
     geometry: str,
     overwrite: bool,
 ) -> None:
-    """Writes DIR/train.jsonl, DIR/val.jsonl and the images under DIR/images. An image depends on the seed, its split and
-    its number alone, so a larger set starts with the same images.
+    """Writes DIR/train.jsonl, DIR/val.jsonl and the images under DIR/images. An image depends on the seed, its split
+    and its number alone, so a larger set starts with the same images.
     """
     try:
         scenes = SceneSpec(width, height, max_shapes, empty_share)

@@ -35,8 +35,8 @@ _NAMED: Final = 3
 @coord_space_option("Read coordinates as bins or coord tokens, or as pixels.")
 @max_line_bytes_option("a longer one is not usable.")
 def command(files: tuple[str, ...], form: str, coord_space: str, max_line_bytes: int) -> int:
-    """FILE is a file (.jsonl, .gz, .zst), a folder that holds such files, a glob, or - for standard input. All of them are
-    counted together. Lines that break the contract at error level are left out and counted as unusable; the exit
+    """FILE is a file (.jsonl, .gz, .zst), a folder that holds such files, a glob, or - for standard input. All of them
+    are counted together. Lines that break the contract at error level are left out and counted as unusable; the exit
     status is then 1.
     """
     paths = expand_inputs(files)

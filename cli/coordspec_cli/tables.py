@@ -54,7 +54,7 @@ def show(parts: Iterable[Titled], err: bool = False) -> None:
     console = Console(file=stream, highlight=False, width=terminal_width(stream) or _ENDLESS)
     with console.capture() as captured:
         for i, (title, table) in enumerate(parts):
-            console.print(*[Text()] * (i > 0), Text(title, style="bold"), sep="\n", soft_wrap=True)
+            console.print(*[Text()] * (i > 0), Text(title, style="bold"), sep="\n")
             console.print(table)
     text = "\n".join(line.rstrip() for line in captured.get().splitlines())
     encoding = stream.encoding or "utf-8"

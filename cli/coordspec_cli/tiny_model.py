@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 
-
 @click.command("tiny-model")
 @click.argument("folder", metavar="OUT", type=click.Path(path_type=Path))
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The same seed, the same model.")
@@ -24,8 +23,7 @@ import click
 )
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it holds a checkpoint.")
 def command(*, folder: Path, seed: int, vocab_size: int, without_coord_tokens: bool, overwrite: bool) -> None:
-    """Writes OUT with weights, tokenizer and processor. Nothing is downloaded.
-    """
+    """Writes OUT with weights, tokenizer and processor. Nothing is downloaded."""
     from coordspec.model.tiny import TinySpec, write_tiny_model  # noqa: PLC0415 (torch is loaded when it is needed)
 
     try:

@@ -41,7 +41,7 @@ def fitted(text: str, width: int) -> str:
 
 @dataclass(slots=True)
 class Log:
-    """Lines for a stream that is no terminal: each stage, metrics now and then, a step when nothing was said for long."""
+    """Lines for a stream that is no terminal: each stage, metrics now and then, a step if nothing was said for long."""
 
     stream: TextIO
     clock: Callable[[], float] = time.monotonic

@@ -138,4 +138,3 @@ def _write_baseline(path: Path, counts: Mapping[str, Counter[str]], files: Seque
     known = sum(map(Counter.total, counts.values()))
     click.echo(f"{path}: {known} findings of {len(counts)} files written as the baseline", err=True)
     return EXIT_CLEAN
-

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from coordspec.contracts import Kind, Owner
 from coordspec.record import CoordForm, DetObject
-from coordspec.rollout import Rollout, TokenTable, parse_rollout
+from coordspec.rollout.parse import Rollout, parse_rollout
+from coordspec.rollout.tokens import TokenTable
 from coordspec.target import Target, build_target
 from qwen_tokenizer import TOKENIZERS, ids_of, table
 

@@ -17,8 +17,7 @@ from coordspec.coords import TOKENS
 from coordspec.errors import InputError
 from coordspec.match import match_objects, pairwise_iou
 from coordspec.record import DetObject, render_payload
-from coordspec.rollout import parse_rollout
-from coordspec.rollout.parse import parse_reference
+from coordspec.rollout.parse import parse_reference, parse_rollout
 from coordspec.spec.binding import harness, scenario
 from coordspec.target import build_target, ground_truth_target
 from qwen_tokenizer import TOKENIZERS, ids_by_bytes, ids_of, table

@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from functools import reduce
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Final
 
 from coordspec.config.check import Options, check_config
+from coordspec.config.fields import fields
 from coordspec.config.model import Config
 from coordspec.config.section import Section, section_of
 from coordspec.config.show import DEFAULT, Setting, laid_out, settings
-from coordspec.config.fields import fields
 
 RECIPES: Final[Mapping[str, str]] = {
     "stage1": "stage1/retrain.yaml",
@@ -80,7 +79,9 @@ def _why(setting: Setting) -> str:
 def _first_sentence(setting: Setting) -> str:
     """Of the description in the model, the one place where it stands."""
     *above, name = map(str, setting.at)
-    section = reduce(_inner, above, Config)
+    section: type[Section] = Config
+    for step in above:
+        section = _inner(section, step)
     text = section.model_fields[name].description or ""
     found = _SENTENCE.match(text)
     return found[1] if found else text
@@ -90,4 +91,3 @@ def _inner(section: type[Section], name: str) -> type[Section]:
     found = section_of(section.model_fields[name])
     assert found is not None, name
     return found
-

@@ -17,7 +17,8 @@ from coordspec.infer.checkpoint import Checkpoint
 from coordspec.infer.options import InferOptions, RecordSource
 from coordspec.predictions.record import CoordStats, Dropped, PredictedObject, Prediction
 from coordspec.record import Record
-from coordspec.rollout import Entry, Rollout, TokenTable, parse_rollout
+from coordspec.rollout.parse import Entry, Rollout, parse_rollout
+from coordspec.rollout.tokens import TokenTable
 from coordspec.samples.images import ImageLimits, open_images, root_of
 from coordspec.samples.records import Records
 

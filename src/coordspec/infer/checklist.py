@@ -22,8 +22,8 @@ from coordspec.infer.answers import LIMITS, RecordAnswers
 from coordspec.infer.checkpoint import Checkpoint
 from coordspec.infer.forced import BASE, MASS, BestTemperature, Forced, Smoother, covered, forced, modes
 from coordspec.infer.options import InferOptions, Limits, RecordSource
-from coordspec.rollout import Rollout, parse_rollout
 from coordspec.rollout.grammar import WHITE_SPACE
+from coordspec.rollout.parse import Rollout, parse_rollout
 from coordspec.run_files import PROVENANCE
 from coordspec.samples.dataset import Samples
 from coordspec.samples.encode import Encoder

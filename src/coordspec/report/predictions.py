@@ -23,7 +23,7 @@ from coordspec.report.findings import findings_value, validated
 from coordspec.report.options import Order, ReportOptions
 from coordspec.report.page import Report, fact, gallery, picture_notes, table
 from coordspec.report.settings import flat
-from coordspec.rollout import DropReason
+from coordspec.rollout.reasons import DropReason
 from coordspec.stats import SHARE_STEPS
 
 MAX_CATEGORIES: Final = 200

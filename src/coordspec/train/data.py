@@ -99,7 +99,8 @@ def _with(outcome: Outcome, refused: Sequence[ContractError]) -> Outcome:
 @dataclass(frozen=True, slots=True)
 class RunData:
     """Samples to train on and to evaluate on, and the stream of the former; ``tokens`` of all that is trained on, where
-    packing had to measure them."""
+    packing had to measure them.
+    """
 
     train: Samples
     val: Samples

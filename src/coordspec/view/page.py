@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from coordspec.pages import html
 from coordspec.pages.html import html_page, resource
 from coordspec.pages.thumbnail import thumbnail
-from coordspec.rollout import DropReason
+from coordspec.rollout.reasons import DropReason
 from coordspec.view.value import document
 
 if TYPE_CHECKING:

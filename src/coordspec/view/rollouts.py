@@ -15,7 +15,7 @@ from coordspec.rollout.grammar import SPECIAL
 from coordspec.tokenizer import END_OF_TURN
 
 if TYPE_CHECKING:
-    from coordspec.rollout import TokenTable
+    from coordspec.rollout.tokens import TokenTable
 
 _BY: Final = ("index", "line")
 """The fields that say whose rollout a line is: the number of the record from 0, or its line from 1."""

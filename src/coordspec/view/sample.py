@@ -16,10 +16,11 @@ from coordspec.guard.reading import Unreadable
 from coordspec.match import pairwise_iou
 from coordspec.pages.thumbnail import Picture
 from coordspec.record import DetObject
-from coordspec.rollout import DropReason, Rollout, parse_rollout
+from coordspec.rollout.parse import Rollout, parse_rollout
+from coordspec.rollout.reasons import DropReason
 
 if TYPE_CHECKING:
-    from coordspec.rollout import TokenTable
+    from coordspec.rollout.tokens import TokenTable
     from coordspec.target import Dump, Slot, Target
 
 _LOOK: Final = "`coordspec guard` says what is wrong with it"

@@ -21,7 +21,7 @@ from coordspec.view.rollouts import Generated, Rollouts
 from coordspec.view.sample import Source
 
 if TYPE_CHECKING:
-    from coordspec.rollout import TokenTable
+    from coordspec.rollout.tokens import TokenTable
 
 _OF_A_DUMP: Final = "target"
 """The field that a dumped target has and a record never has."""
