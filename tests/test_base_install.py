@@ -12,6 +12,8 @@ import click
 import pytest
 
 from base_install import base_distributions
+from coordspec.spec.cases import coordspec_blocks, read_cases
+from coordspec.spec.document import read_spec
 from coordspec_cli.extras import EXTRAS, PACKAGES
 from coordspec_cli.main import COMMANDS, cli
 from limits import HANG_S
@@ -48,28 +50,26 @@ WORDS: dict[str, str] = {
 OTHER_STATUS = {"gate --root .": (2,), "spec coverage": (1,)}
 """Statuses of a folder without OpenSpec's command line and without a scenario; of all others it is 0."""
 
-MISSING: dict[str, tuple[str, str]] = {
-    "train": ("train run.yaml", "torch"),
-    "infer": ("infer run a.jsonl -o out.jsonl", "torch"),
-    "checklist": ("checklist run a.jsonl", "torch"),
-    "tiny-model": ("tiny-model tiny", "torch"),
-    "expand-vocab": ("expand-vocab run expanded", "torch"),
-    "merge-lora": ("merge-lora run merged", "peft"),
-    "eval": ("eval preds.jsonl a.jsonl", "numpy"),
-    "sheet": ("sheet preds.jsonl a.jsonl -o sheet.png", "numpy"),
-    "report": ("report preds.jsonl a.jsonl -o page.html", "numpy"),
-    "mask": ("mask a.jsonl --tokenizer run", "numpy"),
-    "guard": ("guard a.jsonl --tokenizer run", "numpy"),
-}
-"""What needs an extra, and the first package of it that is missed."""
+ROOT = Path(__file__).parents[1]
+
+
+def missing_cases() -> list[dict[str, str]]:
+    """The table of the scenario: what needs an extra, and the first package of it that is missed."""
+    document = read_spec(ROOT / "openspec/specs/cli/spec.md", ROOT)
+    scenarios = {scenario.title: scenario for one in document.requirements for scenario in one.scenarios}
+    (block,) = coordspec_blocks(scenarios["An extra that is missing"])
+    return [dict(case.values) for case in read_cases(block).cases]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_files(tmp_path_factory.mktemp("base"))
+
+
+def small_files(folder: Path) -> Path:
     """Small files for every command; ``run`` is a run folder and nothing else."""
     from PIL import Image
 
-    folder = tmp_path_factory.mktemp("base")
     (folder / "a.jsonl").write_text(json.dumps(RECORD) + "\n")
     (folder / "coco.json").write_text(json.dumps(COCO))
     (folder / "preds.jsonl").write_text(json.dumps(PREDICTION) + "\n")
@@ -102,8 +102,9 @@ def command_words() -> Iterator[str]:
 
 
 def test_no_command_is_left_out() -> None:
-    assert sorted({*WORDS, *MISSING}) == sorted(command_words())
-    assert MISSING.keys() == EXTRAS.keys()
+    needy = [case["words"].split()[0] for case in missing_cases()]
+    assert sorted({*WORDS, *needy}) == sorted(command_words())
+    assert sorted(needy) == sorted(EXTRAS)
 
 
 def test_the_base_install_is_what_is_declared() -> None:
@@ -117,13 +118,3 @@ def test_what_needs_no_extra_asks_for_none(words: str, folder: Path) -> None:
     assert "Traceback" not in done.stderr
     assert "add the extra" not in done.stderr
     assert done.returncode in OTHER_STATUS.get(words, (0,)), done.stderr
-
-
-@pytest.mark.parametrize(("name", "words", "package"), [(name, *case) for name, case in MISSING.items()], ids=MISSING)
-def test_what_needs_an_extra_names_it(name: str, words: str, package: str, folder: Path) -> None:
-    done = base(folder, words)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == (
-        f"error: `coordspec {name}` needs the package {package}, which is not installed; "
-        f"add the extra {EXTRAS[name]} to this installation: pip install 'coordspec[{EXTRAS[name]}]'\n"
-    )

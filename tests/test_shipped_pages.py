@@ -39,18 +39,6 @@ def test_a_page_is_found_by_its_name_or_its_file(word: str, coordspec: Run) -> N
     assert done.out == (ROOT / "docs/training/STAGE1_RUNBOOK.md").read_text("utf-8")
 
 
-def test_all_pages_are_listed(coordspec: Run) -> None:
-    done = coordspec("docs")
-    assert {line.split()[0] for line in done.out.splitlines()[2:]} == set(pages())
-
-
-def test_a_page_that_is_not_there(coordspec: Run) -> None:
-    done = coordspec("docs", "runbok")
-    assert done.status == 2
-    assert done.err.endswith("Error: no page is called 'runbok'; `coordspec docs` lists all\n")
-    assert "(did you mean 'losses'?)" in coordspec("docs", "losss").err
-
-
 def test_a_terminal_gets_the_page_laid_out(tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     child = subprocess.Popen(
@@ -120,22 +108,6 @@ def test_every_line_of_a_recipe_says_why(name: str) -> None:
     lines = recipe_text(name).split("\n\n", 1)[1].splitlines()
     assert [line for line in lines if ": " in line and "  # " not in line] == []
     assert "extends" not in yaml.safe_load(recipe_text(name))
-
-
-def test_config_init(coordspec: Run, tmp_path: Path) -> None:
-    listed = coordspec("config", "init")
-    assert [line.split()[0] for line in listed.out.splitlines()[2:]] == list(RECIPES)
-    assert coordspec("config", "init", "stage2").out == recipe_text("stage2")
-    done = coordspec("config", "init", "stage2", "-o", "run.yaml")
-    assert done == (0, "run.yaml: change the paths in it, then: coordspec check-config run.yaml\n", "")
-    assert (tmp_path / "run.yaml").read_text("utf-8") == recipe_text("stage2")
-    (tmp_path / "run.yaml").write_text("mine")
-    refused = coordspec("config", "init", "stage1", "-o", "run.yaml")
-    assert (refused.status, (tmp_path / "run.yaml").read_text()) == (2, "mine")
-    assert "run.yaml: exists" in refused.err
-    assert coordspec("config", "init", "stage1", "-o", "run.yaml", "--overwrite").status == 0
-    unknown = coordspec("config", "init", "stage3").err
-    assert "no recipe is called 'stage3' (did you mean 'stage2'?); there are stage1, " in unknown
 
 
 def test_python_needs_no_terminal_for_a_page() -> None:
