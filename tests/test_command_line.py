@@ -52,35 +52,6 @@ def test_examples_are_of_commands_that_exist() -> None:
     assert set(EXAMPLES) == set(WORDS)
 
 
-@pytest.mark.parametrize("words", WORDS)
-def test_every_example_can_be_typed(
-    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run([*words.split(), "--help"]) == 0
-    shown = capsys.readouterr().out
-    assert "Examples:" in shown
-    monkeypatch.chdir(tmp_path)
-    for line in EXAMPLES[words]:
-        assert f"    {line}\n" in shown
-        assert len(line) <= 76  # with the indent it fits a terminal of 80 columns
-        typed = line.removeprefix('eval "$(').removesuffix(')"').split(" > ")[0]
-        assert typed.startswith(f"coordspec {words.split(maxsplit=1)[0]}")
-        for word in shlex.split(typed)[2:]:
-            (tmp_path / word).parent.mkdir(exist_ok=True, parents=True)
-            (tmp_path / word).mkdir(exist_ok=True)
-        parse(shlex.split(typed)[1:])
-
-
-def parse(words: list[str]) -> None:
-    """Parse as click would, down to the last command, and run nothing."""
-    context = cli.make_context("coordspec", words)
-    command: click.Command = cli
-    while isinstance(command, click.Group):
-        name, found, rest = command.resolve_command(context, [*context._protected_args, *context.args])
-        assert found is not None
-        context, command = found.make_context(name, rest, parent=context), found
-
-
 @pytest.mark.parametrize("columns", [40, 80, 120])
 @pytest.mark.parametrize("words", ["", *[words for words in WORDS if words in COMMANDS], "export coco"])
 def test_help_fits_the_terminal(
@@ -169,11 +140,6 @@ def test_bash_completes(typed: list[str], offered: list[str], tmp_path: Path) ->
     assert ([line for line in done.stdout.splitlines() if line], done.stderr) == (offered, "")
 
 
-def test_zsh_is_answered_with_the_lines_of_help() -> None:
-    shown = complete("zsh", COMP_WORDS="coordspec con", COMP_CWORD="1").splitlines()
-    assert shown == [x for name in ("convert", "config") for x in ("plain", name, COMMANDS[name])]
-
-
 def test_fish_is_answered() -> None:
     shown = complete("fish", COMP_WORDS="coordspec rules --format", COMP_CWORD="j").splitlines()
     assert shown[0].startswith("plain")
@@ -184,25 +150,6 @@ def test_fish_is_answered() -> None:
 def test_scripts_ask_this_command(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["completion", shell]) == 0
     assert f"_COORDSPEC_COMPLETE={shell}_complete" in capsys.readouterr().out
-
-
-def test_completing_a_name_imports_no_command() -> None:
-    code = (
-        "import sys; from coordspec_cli.main import main\n"
-        "try: main()\n"
-        "except SystemExit: pass\n"
-        "print(sorted(m for m in sys.modules if m in ('pydantic', 'rich', 'yaml', 'coordspec_cli.validate')))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "_COORDSPEC_COMPLETE": "zsh_complete", "COMP_WORDS": "coordspec va", "COMP_CWORD": "1"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    assert done.stdout.splitlines()[-1] == "[]"
-    assert "validate" in done.stdout.splitlines()
 
 
 # --------------------------------------------------------------------------------------------------------- wrong words

@@ -116,10 +116,10 @@ def _between(low: int, high: int | None) -> str:
 def _histogram(title: str, name: str, counts: Sequence[tuple[str, int]]) -> Titled:
     total, most = sum(n for _, n in counts), max(n for _, n in counts)
     made = Table(box=None, pad_edge=False)
-    made.add_column(name)
+    made.add_column(name, overflow="fold")
     for heading in ("count", "share"):
-        made.add_column(heading, justify="right")
-    made.add_column("")
+        made.add_column(heading, justify="right", overflow="fold")
+    made.add_column("", overflow="fold")
     for label, count in counts:
         bar = "#" * -(-_BAR * count // most) if most else ""
         made.add_row(label, f"{count:,}", f"{count / total:.1%}" if total else "-", bar)
