@@ -15,6 +15,8 @@ import pytest
 from coordspec_cli.examples import EXAMPLES
 from coordspec_cli.main import COMMANDS, GROUPS, cli, run
 
+pytestmark = pytest.mark.terminal
+
 MODULES = Path(__file__).resolve().parent.parent / "cli" / "coordspec_cli"
 
 

@@ -890,7 +890,7 @@ USAGE = [
     ("voc a -o b --classes c", "--classes is about odvg, yolo, and means nothing to voc; leave it out"),
     ("odvg a -o b --geometry poly", "--geometry is about coco, refcoco, yolo, and means nothing to odvg; leave it out"),
     ("coco a -o b --voc-origin 0", "--voc-origin is about voc, and means nothing to coco; leave it out"),
-    ("qwen a -o b", "qwen needs --qwen-coords: nothing in a file says it; see docs/data/CONVERT.md"),
+    ("qwen a -o b", "qwen needs --qwen-coords: nothing in a file says it; see `coordspec docs convert`"),
     ("yolo . -o b --multipart largest", "--multipart is about outlines; pass --geometry poly with it, or leave it out"),
 ]
 

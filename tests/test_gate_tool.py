@@ -20,8 +20,6 @@ from coordspec.spec.openspec_cli import ask_openspec, environment, find_openspec
 from limits import HANG_S, until
 from openspec_trees import CHANGE, ROOT, complete_tree, openspec, write
 
-pytestmark = pytest.mark.terminal
-
 VERSION = "case $1 in --version) echo 1.13.2; exit;; esac\n"
 INSTALL = "install it: `npm install --save-dev @fission-ai/openspec@1.13.2` (needs Node.js 20.19+)"
 
@@ -122,6 +120,7 @@ def test_without_node(tree: Path, fake: Callable[..., Path]) -> None:
     assert "no-such-node" in said
 
 
+@pytest.mark.signal
 def test_hanging(tree: Path, fake: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The clock of the limit stands still until the tool has said something, so that no load decides the test."""
     pid, said = tmp_path / "pid", tmp_path / "said"

@@ -24,8 +24,6 @@ from conftest import Done
 from coordspec.findings.formats import FORMATS
 from limits import CPU_S, HANG_S, limit_cpu, until
 
-pytestmark = [pytest.mark.terminal, pytest.mark.signal]
-
 Run = Callable[..., Done]
 Start = Callable[..., "subprocess.Popen[bytes]"]
 
@@ -362,6 +360,7 @@ def test_a_file_name_that_is_no_text(spawn: Run, tmp_path: Path) -> None:
 MANY = (boxed(b"1, 2, 1000, 4") + b"\n") * 2_000
 
 
+@pytest.mark.terminal
 @pytest.mark.parametrize("form", list(FORMATS))
 def test_a_reader_that_hangs_up(form: str, start: Start, tmp_path: Path) -> None:
     (tmp_path / "bad.jsonl").write_bytes(MANY)
@@ -373,6 +372,7 @@ def test_a_reader_that_hangs_up(form: str, start: Start, tmp_path: Path) -> None
     assert (child.returncode, err) == (1, b"")
 
 
+@pytest.mark.terminal
 def test_head_takes_one_line(start: Start, tmp_path: Path) -> None:
     (tmp_path / "bad.jsonl").write_bytes(MANY)
     child = start("validate", "bad.jsonl", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -408,6 +408,7 @@ STREAMS = [
 ]
 
 
+@pytest.mark.terminal
 @pytest.mark.parametrize(("line", "statuses"), STREAMS)
 def test_streams_that_are_closed_or_full(line: str, statuses: tuple[int, ...], tmp_path: Path) -> None:
     if "/dev/full" in line and not Path("/dev/full").exists():
@@ -451,6 +452,7 @@ def long_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.signal
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="processes are found through /proc")
 @pytest.mark.parametrize(("jobs", "times"), [(1, 1), (2, 1), (2, 20)])
 def test_an_interrupt_ends_the_run(jobs: int, times: int, start: Start, long_file: Path) -> None:

@@ -14,6 +14,8 @@ from coordspec_cli import progress as module
 from coordspec_cli.main import run
 from coordspec_cli.progress import counted, progress
 
+pytestmark = pytest.mark.terminal
+
 GOOD = '{"images":["a.png"],"objects":[{"bbox_2d":[1,2,3,4],"desc":"cat"}],"width":32,"height":32}\n'
 
 

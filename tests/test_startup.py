@@ -13,8 +13,6 @@ import pytest
 
 from coordspec_cli.main import COMMANDS, cli
 
-pytestmark = pytest.mark.terminal
-
 HEAVY = {"torch", "pydantic", "rich", "yaml", "msgspec", "jsonschema", "PIL", "zstandard", "numpy", "multiprocessing"}
 RECORD = {"images": ["a.png"], "width": 64, "height": 48, "objects": [{"desc": "cat", "bbox_2d": [1, 2, 30, 40]}]}
 COCO = {

@@ -10,6 +10,8 @@ import pytest
 
 from coordspec_cli.main import run
 
+pytestmark = pytest.mark.terminal
+
 RECORD = '{"images":["a.png"],"objects":[{"bbox_2d":[1,2,3,4],"desc":"%s"}],"width":32,"height":32}\n'
 DESC = "a long description " * 6 + "end"
 CONFIG = Path(__file__).resolve().parent.parent / "configs" / "stage1" / "retrain.yaml"

@@ -8,6 +8,8 @@ import pytest
 
 from coordspec_cli.train_console import Log, fitted, metrics_text
 
+pytestmark = pytest.mark.terminal
+
 VALUES = {
     "loss": 1.23456,
     "learning_rate": 1e-5,

@@ -601,7 +601,7 @@ def test_an_answer_that_ends_too_early(
     alter = choice(token_ids=[5, 6], logprobs={"content": [{"logprob": -1.0}] * 2}, finish_reason="stop")
     assert after(fake, tmp_path, shared, alter) == (
         "has ended an answer behind 2 tokens with finish_reason stop, and neither with <|im_end|> nor at "
-        f"max_new_tokens: {NEW_TOKENS}; start vLLM as docs/training/VLLM.md says"
+        f"max_new_tokens: {NEW_TOKENS}; start vLLM as `coordspec docs vllm` says"
     )
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 import click
+import pytest
 from spec_tools import coordspec, folder
 
 from coordspec.contracts import rule_book
@@ -17,6 +18,8 @@ from coordspec.spec.binding import scenario
 from coordspec_cli.examples import EXAMPLES
 from coordspec_cli.main import COMMANDS, cli
 from coordspec_cli.progress import progress
+
+pytestmark = pytest.mark.terminal
 
 MAIN = """import sys
 from coordspec_cli.main import main

@@ -18,11 +18,12 @@ from coordspec.coords import BINS
 from coordspec.infer.answers import LIMITS
 from coordspec.infer.checkpoint import open_checkpoint
 from coordspec.infer.forced import Smoother, forced, modes
-from coordspec.infer.options import Opening, RecordSource
+from coordspec.infer.options import Opening
 from coordspec.losses.coord import coord_terms
 from coordspec.model.tiny import write_tiny_model
 from coordspec.samples.dataset import Samples
 from coordspec.samples.encode import Encoder
+from coordspec.samples.records import Records
 from coordspec.shapes.dataset import DatasetSpec, write_dataset
 from coordspec.spec.binding import scenario
 
@@ -77,7 +78,7 @@ def test_calibrated() -> None:
         found = checklist(model, data, *EASY, "--format", "json").report["calibration"]
         checkpoint = open_checkpoint(model, Opening({}, unknown_preprocessing=True))
         encoder = Encoder(checkpoint.processor, checkpoint.model.config, checkpoint.template)
-        samples = Samples(RecordSource(str(data), 1 << 20).records(), None, LIMITS, encoder)
+        samples = Samples(Records.of_files([str(data)], 1 << 20, None), None, LIMITS, encoder)
         records = list(forced(checkpoint, samples, CoordSoftCeW1(), 2))
     logits = torch.cat([record.logits_CK for record in records])
     bins = torch.cat([record.bins_C for record in records])
