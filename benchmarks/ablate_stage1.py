@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ablation import CONFIGS, Bench, coordspec, machine, table
-from coordspec.config.check import Options, check_config
+from coordspec.config.check import CheckOptions, check_config
 
 RECIPE = "stage1"
 TERMS = ("ce_weight", "soft_ce_weight", "w1_weight", "gate_weight")
@@ -62,7 +62,7 @@ def main() -> None:
 
 def weight_of_terms() -> float:
     """What each term weighs in the recipe; they weigh the same there."""
-    checked = check_config(str(CONFIGS / f"{RECIPE}.yaml"), Options(data=False))
+    checked = check_config(str(CONFIGS / f"{RECIPE}.yaml"), CheckOptions(data=False))
     assert checked.config is not None, "the recipe is sound"
     return checked.config.custom.coord_soft_ce_w1.gate_weight
 

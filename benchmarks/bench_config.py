@@ -18,11 +18,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from coordspec.config.check import Options, check_config
+from coordspec.config.check import CheckOptions, check_config
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = sorted(str(path) for path in (ROOT / "configs").glob("*/*.yaml"))
-OPTIONS = Options(data=False)
+OPTIONS = CheckOptions(data=False)
 
 
 def milliseconds(path: str, rounds: int) -> tuple[float, float]:

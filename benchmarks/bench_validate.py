@@ -33,9 +33,7 @@ from coordspec.contracts import schema
 from coordspec.coords import TOKENS
 from coordspec.errors import Severity
 from coordspec.validate.blocks import validate_range
-from coordspec.validate.explain import Explainer
-from coordspec.validate.options import Options
-from coordspec.validate.reference import locate_all
+from coordspec.validate.explain import Explainer, ValidateOptions, locate_all
 from coordspec.validate.run import validate_files
 
 SIZES = ((640, 480), (480, 640), (640, 427), (500, 375), (427, 640), (640, 640), (612, 612), (375, 500))
@@ -279,7 +277,7 @@ def by_line(path: Path, call: Callable[[bytes], object]) -> Callable[[], None]:
 
 def explain_all(path: Path) -> Callable[[], None]:
     """The explaining path alone, every finding located and made into an issue with its message."""
-    options = Options()
+    options = ValidateOptions()
     explain = Explainer(options).explain
 
     def run() -> None:
@@ -299,8 +297,8 @@ WORKER = """
 import re, sys
 from pathlib import Path
 from coordspec.validate.blocks import validate_range
-from coordspec.validate.options import Options
-summary = validate_range(sys.argv[1], 0, Path(sys.argv[1]).stat().st_size, Options())
+from coordspec.validate.explain import ValidateOptions
+summary = validate_range(sys.argv[1], 0, Path(sys.argv[1]).stat().st_size, ValidateOptions())
 print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1], summary.lines)
 """
 
@@ -322,11 +320,11 @@ def medians(rounds: int, candidates: dict[str, Callable[[], object]]) -> dict[st
 
 WALLS = """
 import statistics, sys, time
-from coordspec.validate.options import Options
+from coordspec.validate.explain import ValidateOptions
 from coordspec.validate.run import Plan, validate_files
 def wall(jobs):
     start = time.perf_counter()
-    validate_files([sys.argv[1]], Options(), Plan(jobs=jobs))
+    validate_files([sys.argv[1]], ValidateOptions(), Plan(jobs=jobs))
     return time.perf_counter() - start
 print(statistics.median(wall(1) / wall(2) for _ in range(int(sys.argv[2]))))
 """
@@ -365,10 +363,12 @@ def measure(folder: Path, size: int, rounds: int) -> dict[str, float]:
     write(bad, size // 10, 1.0)
     quarter = folder / "quarter.jsonl"
     write(quarter, size // 4, 0.0)
-    assert all(item.severity is Severity.ERROR for item in validate_files([str(bad)], Options()).outcome.issues[:50])
+    assert all(
+        item.severity is Severity.ERROR for item in validate_files([str(bad)], ValidateOptions()).outcome.issues[:50]
+    )
 
     def check(path: Path) -> Callable[[], object]:
-        return lambda: validate_range(str(path), 0, path.stat().st_size, Options())
+        return lambda: validate_range(str(path), 0, path.stat().st_size, ValidateOptions())
 
     times = medians(rounds, {"ours": check(good), "orjson": by_line(good, orjson.loads)})
     token_times = medians(rounds, {"ours": check(token), "orjson": by_line(token, orjson.loads)})

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from coordspec.config.check import Options, check_config, load_config
+from coordspec.config.check import CheckOptions, check_config, load_config
 from coordspec.config.cross_field import CROSS_FIELD
 from coordspec.config.fields import fields, paths_of, takes
 from coordspec.config.keys import removed_keys
@@ -31,7 +31,7 @@ CONFIGS = HERE / "fixtures/configs"
 CASES = yaml.safe_load((HERE / "cases/config/broken.yaml").read_text("utf-8"))
 BASE, STAGE2 = "extends: base.yaml\n", "extends: stage2.yaml\n"
 CHANNEL_B = STAGE2 + "stage2_ab: {channel_b: "
-PLAIN = Options()
+PLAIN = CheckOptions()
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def check(text: str, options: Options = PLAIN, **files: str) -> list[str]:
+def check(text: str, options: CheckOptions = PLAIN, **files: str) -> list[str]:
     """``place: severity: path: message (code)`` of every finding."""
     for name, content in {"run": text, **files}.items():
         Path(f"{name}.yaml").write_text(content, "utf-8")
@@ -73,7 +73,7 @@ def test_no_text_of_pydantic_reaches_a_person() -> None:
 
 @pytest.mark.parametrize("name", ["base.yaml", "stage2.yaml"])
 def test_the_sound_configs_are_sound(name: str, folder: Path) -> None:
-    assert check_config(name, Options(strict=True)).issues == ()
+    assert check_config(name, CheckOptions(strict=True)).issues == ()
 
 
 # ---------------------------------------------------------------- all at once
@@ -133,15 +133,17 @@ def test_a_file_that_two_configs_extend_is_reported_once(folder: Path, coordspec
 
 def test_strict_makes_warnings_errors_and_leaves_advice(folder: Path) -> None:
     text = STAGE2 + "training: {bf16: on}\nstage2_ab: {n_softctx_iter: 3}\n"
-    weak, hard = ([line.split(": ")[1] for line in check(text, Options(strict=strict))] for strict in (False, True))
+    weak, hard = (
+        [line.split(": ")[1] for line in check(text, CheckOptions(strict=strict))] for strict in (False, True)
+    )
     assert (weak, hard) == (["warning", "advice"], ["error", "advice"])
     assert load_config("run.yaml").training.bf16 is True
     with pytest.raises(ContractError, match=r"YAML reads on as true"):
-        load_config("run.yaml", Options(strict=True))
+        load_config("run.yaml", CheckOptions(strict=True))
 
 
 def test_rules_can_be_chosen_but_not_for_a_run(folder: Path) -> None:
-    ignoring = Options(rules=frozenset(rule_book().about("config").by_name) - {"config-type"})
+    ignoring = CheckOptions(rules=frozenset(rule_book().about("config").by_name) - {"config-type"})
     assert check(BASE + "training: {seed: x}\n", ignoring) == []
     assert check_config("run.yaml", ignoring).config is None
     with pytest.raises(ContractError, match="is a string, not an integer"):
@@ -151,7 +153,7 @@ def test_rules_can_be_chosen_but_not_for_a_run(folder: Path) -> None:
 def test_files_are_looked_at_unless_told_not_to(folder: Path) -> None:
     text = BASE + "data: {train: [nothing.jsonl], val: [faulty.jsonl]}\nmodel: {path: nothing}\n"
     assert len(check(text)) == 3
-    assert check(text, Options(data=False)) == []
+    assert check(text, CheckOptions(data=False)) == []
 
 
 def test_data_is_found_beside_the_file_that_names_it(folder: Path) -> None:
@@ -247,7 +249,7 @@ def test_every_setting_takes_what_the_model_takes_and_nothing_else(at: tuple[str
         for value in VALUES[kind]:
             nested = "".join(f"{name}: {{" for name in at[:-1]) + f"{at[-1]}: {value}" + "}" * (len(at) - 1)
             Path("run.yaml").write_text(f"{STAGE2}{nested}\n", "utf-8")
-            found = check_config("run.yaml", Options(data=False))
+            found = check_config("run.yaml", CheckOptions(data=False))
             errors = [issue for issue in found.issues if issue.severity is Severity.ERROR]
             assert bool(errors) is (found.config is None)
             if found.config is not None:

@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 import yaml
 
-from coordspec.config.check import Checked, Options, check_config
+from coordspec.config.check import CheckedConfig, CheckOptions, check_config
 from coordspec.config.model import Config
 from coordspec.shapes.dataset import DatasetSpec, write_dataset
 
@@ -27,8 +27,8 @@ MODELINE = re.compile(r"# yaml-language-server: \$schema=(\S+)")
 
 
 @functools.cache
-def checked(name: str) -> Checked:
-    return check_config(str(CONFIGS / name), Options(data=False))
+def checked(name: str) -> CheckedConfig:
+    return check_config(str(CONFIGS / name), CheckOptions(data=False))
 
 
 def config_of(name: str) -> Config:

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from conftest import Done, command
-from coordspec.config.check import Options, check_config
+from coordspec.config.check import CheckOptions, check_config
 from coordspec.config.fields import fields
 from coordspec.config.recipes import RECIPES, recipe_text
 from coordspec.config.show import settings
@@ -90,7 +90,7 @@ def test_no_placeholder_and_no_index_that_has_no_coordspec() -> None:
 def test_a_recipe_of_one_file_is_the_recipe(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every setting is that of the shipped file with all it extends, but for where paths lead."""
     (tmp_path / "run.yaml").write_text(recipe_text(name), "utf-8")
-    shipped, made = (check_config(str(path), Options(data=False)) for path in
+    shipped, made = (check_config(str(path), CheckOptions(data=False)) for path in
                      (ROOT / "configs" / RECIPES[name], tmp_path / "run.yaml"))  # fmt: skip
     assert made.config is not None, made.issues
     assert shipped.config is not None

@@ -22,8 +22,7 @@ from coordspec.record import Record
 from coordspec.samples import records as index
 from coordspec.samples.records import RecordFile, Records, index_lines, parse_record
 from coordspec.samples.stream import epoch_order
-from coordspec.validate.options import Options
-from coordspec.validate.reference import explain_reference
+from coordspec.validate.explain import ValidateOptions, explain_reference
 
 LIMIT = 1 << 20
 GOOD = b'{"images": ["a.png"], "width": 640, "height": 480, "objects": [{"desc": "cat", "bbox_2d": [1, 2, 3, 4]}]}'
@@ -175,7 +174,7 @@ def test_a_line_over_the_limit_is_not_read(write: Write, monkeypatch: pytest.Mon
 
 
 def errors_of(line: bytes) -> list[str]:
-    options = Options(space=CoordSpace.NORM1000, max_line_bytes=LIMIT)
+    options = ValidateOptions(space=CoordSpace.NORM1000, max_line_bytes=LIMIT)
     found = explain_reference(line, len(line), options)
     return sorted(name for name in found.rules() if options.severity(name) is Severity.ERROR)
 

@@ -18,7 +18,7 @@ from coordspec.coords import TOKENS, bin_from_pixel
 from coordspec.errors import Place
 from coordspec.findings.outcome import Outcome
 from coordspec.validate import run
-from coordspec.validate.options import Options
+from coordspec.validate.explain import ValidateOptions
 from coordspec.validate.run import Plan, split_file, validate_files
 
 SUSPECTS = ("suspect-xywh", "suspect-pixel-coords", "suspect-double-normalised")
@@ -102,7 +102,7 @@ def record(scene: Scene, write: Callable[[Box, Size], Box], tokens: bool = False
 
 def check(path: Path, records: list[dict[str, Any]], plan: Plan | None = None, **options: Any) -> Outcome:
     path.write_text("".join(json.dumps(item) + "\n" for item in records))
-    return validate_files([str(path)], Options(**options), plan or Plan()).outcome
+    return validate_files([str(path)], ValidateOptions(**options), plan or Plan()).outcome
 
 
 def suspects(outcome: Outcome) -> dict[str, int]:
@@ -301,19 +301,19 @@ def test_what_is_said_of_large_images(tmp_path: Path) -> None:
 def test_a_file_without_records(name: str, data: bytes, tmp_path: Path) -> None:
     path = tmp_path / name
     path.write_bytes(data)
-    outcome = validate_files([str(path)], Options()).outcome
+    outcome = validate_files([str(path)], ValidateOptions()).outcome
     assert outcome.errors > 0
     if outcome.records == 0:
         assert [(i.code, i.name, i.message, i.place.line) for i in outcome.issues] == [
             ("DAT004", "no-records", "the file holds no records", None)
         ]
-    assert validate_files([str(path)], Options(rules=frozenset(["coord-range"]))).outcome.errors == 0
+    assert validate_files([str(path)], ValidateOptions(rules=frozenset(["coord-range"]))).outcome.errors == 0
 
 
 def test_an_unreadable_file_is_not_called_empty(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl.gz"
     path.write_bytes(b"no gzip")
-    outcome = validate_files([str(path)], Options()).outcome
+    outcome = validate_files([str(path)], ValidateOptions()).outcome
     assert (outcome.by_rule, len(outcome.unreadable)) == ({}, 1)
 
 

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image, features
 
 from coordspec.findings.outcome import Outcome
-from coordspec.validate.options import ImageCheck, Options
+from coordspec.validate.explain import ImageCheck, ValidateOptions
 from coordspec.validate.run import Plan, validate_files
 
 ORIENTATION = 0x0112
@@ -30,7 +30,7 @@ def line(*images: object, width: object = 40, height: object = 30) -> str:
 def outcome_of(path: Path, *lines: str, root: Path | None = None, decode: bool = False) -> Outcome:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(text + "\n" for text in lines))
-    return validate_files([str(path)], Options(images=ImageCheck(root, decode))).outcome
+    return validate_files([str(path)], ValidateOptions(images=ImageCheck(root, decode))).outcome
 
 
 @pytest.fixture
@@ -240,7 +240,7 @@ def test_the_root_is_the_folder_of_each_file(good: Path, tmp_path: Path, monkeyp
     for path in paths:
         path.write_text(line("images/a.png") + "\n")
     for jobs in (1, 2):
-        options = Options(images=ImageCheck())
+        options = ValidateOptions(images=ImageCheck())
         outcome = validate_files([str(path) for path in paths], options, Plan(jobs=jobs)).outcome
         assert [(issue.name, issue.place.path) for issue in outcome.issues] == [("image-missing", str(paths[2]))]
 

@@ -22,12 +22,9 @@ from coordspec.errors import InputError
 from coordspec.jsonl import read
 from coordspec.jsonl.read import Line, read_blocks, read_lines
 from coordspec.validate import run
-from coordspec.validate.blocks import Validator, validate_range
-from coordspec.validate.options import Options
-from coordspec.validate.reference import Located
-from coordspec.validate.run import Part, Plan, check_part, split_file, validate_files
-from coordspec.validate.sample import sample_lines
-from coordspec.validate.summary import Summary
+from coordspec.validate.blocks import Summary, Validator, validate_range
+from coordspec.validate.explain import Located, ValidateOptions
+from coordspec.validate.run import Part, Plan, check_part, sample_lines, split_file, validate_files
 from coordspec.validate.tally import BoxTally
 
 BLOCKS = (1, 7, 64, read.BLOCK_BYTES)
@@ -54,7 +51,7 @@ def messy_file(seed: int, count: int = 40, limit: int = LIMIT) -> bytes:
     return data if rng.random() < 0.5 else data[: -rng.randrange(1, 3)]
 
 
-def one_by_one(data: bytes, options: Options) -> Summary:
+def one_by_one(data: bytes, options: ValidateOptions) -> Summary:
     """The summary by the plainest code there is: split at line feeds, explain every line."""
     lines = data.split(b"\n")
     validator = Validator(options)
@@ -65,7 +62,7 @@ def one_by_one(data: bytes, options: Options) -> Summary:
     return validator.summary
 
 
-def summaries(path: Path, cuts: list[int], options: Options) -> list[Summary]:
+def summaries(path: Path, cuts: list[int], options: ValidateOptions) -> list[Summary]:
     borders = [0, *sorted(cuts), path.stat().st_size]
     return [validate_range(str(path), *pair, options) for pair in itertools.pairwise(borders)]
 
@@ -82,7 +79,7 @@ def test_ranges_add_up_to_the_whole(seed: int, block: int, tmp_path: Path, monke
     data = messy_file(seed, count=20 if block == 1 else 40)
     path = tmp_path / "messy.jsonl"
     path.write_bytes(data)
-    options = Options(max_line_bytes=LIMIT, max_listed=rng.choice((1, 2, 5, 1000)))
+    options = ValidateOptions(max_line_bytes=LIMIT, max_listed=rng.choice((1, 2, 5, 1000)))
     expected = one_by_one(data, options)
     assert len(expected.counts) > 3
     assert validate_range(str(path), 0, len(data), options) == expected
@@ -101,7 +98,7 @@ def test_every_pair_of_cuts(data: bytes, block: int, tmp_path: Path, monkeypatch
     monkeypatch.setattr(read, "BLOCK_BYTES", block)
     path = tmp_path / "small.jsonl"
     path.write_bytes(data)
-    options = Options(max_line_bytes=3)
+    options = ValidateOptions(max_line_bytes=3)
     expected = one_by_one(data, options)
     for cuts in itertools.combinations_with_replacement(range(len(data) + 1), 2):
         assert merged(summaries(path, list(cuts), options), options.max_listed) == expected, cuts
@@ -152,7 +149,7 @@ def test_compressed_files_give_the_same(seed: int, block: int, tmp_path: Path, m
         "one.zst": zstandard.compress(data),
         "two.zst": zstandard.compress(data[:half]) + zstandard.compress(data[half:]),
     }
-    options = Options(max_line_bytes=LIMIT)
+    options = ValidateOptions(max_line_bytes=LIMIT)
     expected = one_by_one(data, options)
     for name, packed in written.items():
         path = tmp_path / name
@@ -194,7 +191,7 @@ def test_ranges_may_be_merged_in_any_grouping(seed: int, tmp_path: Path) -> None
     data = messy_file(seed)
     path = tmp_path / "messy.jsonl"
     path.write_bytes(data)
-    options = Options(max_line_bytes=LIMIT, max_listed=2)
+    options = ValidateOptions(max_line_bytes=LIMIT, max_listed=2)
     expected = one_by_one(data, options)
     for _ in range(5):
         parts = summaries(path, [rng.randrange(len(data)) for _ in range(6)], options)
@@ -215,7 +212,7 @@ def test_jobs_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         Path(paths[-1]).write_bytes(messy_file(seed, count=100))
     paths.append(str(tmp_path / "packed.jsonl.gz"))
     Path(paths[-1]).write_bytes(gzip.compress(messy_file(9)))
-    options = Options(max_line_bytes=LIMIT, max_listed=20)
+    options = ValidateOptions(max_line_bytes=LIMIT, max_listed=20)
     expected = validate_files(paths, options)
     done: list[int] = []
     small_parts(monkeypatch, 999)
@@ -230,16 +227,16 @@ def test_an_unreadable_file_is_named_by_workers_too(tmp_path: Path) -> None:
     good.write_bytes(messy_file(1))
     bad.write_bytes(b"no gzip")
     for jobs in (1, 2):
-        outcome = validate_files([str(good), str(bad)], Options(), Plan(jobs=jobs)).outcome
+        outcome = validate_files([str(good), str(bad)], ValidateOptions(), Plan(jobs=jobs)).outcome
         assert [str(error) for error in outcome.unreadable] == [f"{bad}: Not a gzipped file (b'no')"], jobs
         assert outcome.files == (str(good), str(bad))
-        assert outcome.records == one_by_one(good.read_bytes(), Options()).lines
+        assert outcome.records == one_by_one(good.read_bytes(), ValidateOptions()).lines
 
 
 def test_a_file_that_vanishes_is_unreadable(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"^nowhere\.jsonl: No such file or directory$"):
-        validate_range("nowhere.jsonl", 0, 10, Options())
-    checked = check_part(Part(str(tmp_path), 0, 10), Options())
+        validate_range("nowhere.jsonl", 0, 10, ValidateOptions())
+    checked = check_part(Part(str(tmp_path), 0, 10), ValidateOptions())
     assert (str(checked.failure), checked.summary) == (f"{tmp_path}: Is a directory", Summary())
 
 
@@ -302,7 +299,7 @@ def test_every_line_is_equally_likely(count: int, size: int, numbered: Callable[
 def test_a_sample_of_all_is_the_whole_run(tmp_path: Path) -> None:
     path = tmp_path / "messy.jsonl"
     path.write_bytes(messy_file(3))
-    options = Options(max_line_bytes=LIMIT)
+    options = ValidateOptions(max_line_bytes=LIMIT)
     whole, sample = validate_files([str(path)], options), validate_files([str(path)], options, Plan(sample=1000))
     assert sample.counts == whole.counts
     assert sample.outcome.issues == whole.outcome.issues
@@ -313,7 +310,7 @@ def test_findings_of_a_sample_keep_their_places(tmp_path: Path) -> None:
     data = messy_file(4, count=200)
     path = tmp_path / "messy.jsonl"
     path.write_bytes(data)
-    options = Options(max_line_bytes=LIMIT, max_listed=10_000)
+    options = ValidateOptions(max_line_bytes=LIMIT, max_listed=10_000)
     everything = set(map(repr, validate_files([str(path)], options).outcome.issues))
     for seed in range(5):
         issues = validate_files([str(path)], options, Plan(sample=30, seed=seed)).outcome.issues
@@ -350,7 +347,7 @@ def test_offset_and_column_point_at_the_offending_text(
     path = tmp_path / "places.jsonl"
     path.write_bytes(data)
     cut = rng.randrange(len(data))
-    kept = merged(summaries(path, [cut], Options()), 1000).kept
+    kept = merged(summaries(path, [cut], ValidateOptions()), 1000).kept
     assert [item.finding.rule for item in kept] == ["coord-range"] * len(planted)
     assert [item.finding.values["value"] for item in kept] == sorted(map(str, planted), key=text.index)
     for item in kept:
@@ -378,7 +375,9 @@ PLACES = [
 def test_place_of_a_fault(before: bytes, text: bytes, tmp_path: Path) -> None:
     path = tmp_path / "fault.jsonl"
     path.write_bytes("{}\n猫\n".encode() + before + text + b"\n")
-    kept = [item for item in validate_range(str(path), 0, path.stat().st_size, Options()).kept if item.line == 3]
+    kept = [
+        item for item in validate_range(str(path), 0, path.stat().st_size, ValidateOptions()).kept if item.line == 3
+    ]
     start = len("{}\n猫\n".encode())
     places = {(item.column, item.byte_offset) for item in kept}
     assert (len(before.decode()) + 1, start + len(before)) in places, kept

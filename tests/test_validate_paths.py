@@ -15,9 +15,7 @@ from coordspec.checks.finding import CoordSpace
 from coordspec.coords import BIN_OF_TOKEN
 from coordspec.jsonl.parse import Target, locate, parse_line
 from coordspec.validate.accept import Acceptor
-from coordspec.validate.explain import Explainer
-from coordspec.validate.options import Options
-from coordspec.validate.reference import explain_reference, locate_all
+from coordspec.validate.explain import Explainer, ValidateOptions, explain_reference, locate_all
 from coordspec.validate.tally import BoxTally
 
 CHUNK = 8  # small, so that some blocks hold neither colons in strings nor escapes
@@ -25,7 +23,7 @@ CHUNK = 8  # small, so that some blocks hold neither colons in strings nor escap
 
 def compare(seed: int, count: int, space: CoordSpace) -> Counter[str]:
     """Run all three over ``count`` lines; the counts say how often each outcome was seen."""
-    options = Options(space=space)
+    options = ValidateOptions(space=space)
     acceptor, explainer = Acceptor(space, options.max_line_bytes), Explainer(options)
     seen: Counter[str] = Counter()
     rng = random.Random(seed)

@@ -25,7 +25,7 @@ from typing import Any
 
 import torch
 
-from coordspec.config.check import Options, check_config
+from coordspec.config.check import CheckOptions, check_config
 from coordspec.config.show import show_yaml
 from coordspec.errors import CoordspecError
 from coordspec.train import run as run_module
@@ -95,7 +95,7 @@ def fork(job: dict[str, Any], rank: int, port: int, message: Path) -> int:
 
 
 def train(job: dict[str, Any], message: Path) -> int:
-    checked = check_config(job["config"], Options(records=False))
+    checked = check_config(job["config"], CheckOptions(records=False))
     assert checked.config is not None
     if job["die"] is not None:
         die(*job["die"])

@@ -69,12 +69,12 @@ def train(config: str) -> int:
     Raises:
         CoordspecError: the config or the data has errors, or the run cannot go on.
     """
-    from coordspec.config.check import Options, check_config  # noqa: PLC0415 (the first act does without)
+    from coordspec.config.check import CheckOptions, check_config  # noqa: PLC0415 (the first act does without)
     from coordspec.config.show import show_yaml  # noqa: PLC0415
     from coordspec.train.run import Listener  # noqa: PLC0415 (torch is loaded here)
     from coordspec.train.run import train as run  # noqa: PLC0415
 
-    checked = check_config(config, Options(records=False))
+    checked = check_config(config, CheckOptions(records=False))
     if checked.config is None:
         raise SystemExit("\n".join(map(str, checked.issues)))
     progress = Progress()

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.text import Text
 
 from coordspec.findings.formats import write_report
-from coordspec.validate.options import Options
+from coordspec.validate.explain import ValidateOptions
 from coordspec.validate.run import validate_files
 from coordspec_cli.main import run
 from coordspec_cli.reporting import colour
@@ -48,7 +48,7 @@ def findings_picture(target: Path) -> None:
         os.chdir(folder)
         Path("train.jsonl").write_text("\n".join(broken_lines()) + "\n", "utf-8")
         text = io.StringIO()
-        write_report(validate_files(["train.jsonl"], Options()).outcome, "text", text, colour)
+        write_report(validate_files(["train.jsonl"], ValidateOptions()).outcome, "text", text, colour)
         os.chdir(ROOT)
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
     console.print("$ coordspec validate train.jsonl", style="bold")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from coordspec.config.check import Options, check_files
+from coordspec.config.check import CheckOptions, check_files
 from coordspec.config.find import config_files
 from coordspec.contracts import rule_book
 from coordspec_cli.options import rule_options
@@ -36,4 +36,4 @@ def command(
         raise click.UsageError("--select and --ignore leave no rule to check")
     paths = config_files(files)
     reports = chosen_reports(ctx, paths)
-    return emit(reports, check_files(paths, Options(rules=rules, strict=strict, data=not no_data)))
+    return emit(reports, check_files(paths, CheckOptions(rules=rules, strict=strict, data=not no_data)))

@@ -9,7 +9,7 @@ from textwrap import wrap
 
 import click
 
-from coordspec.config.check import Checked, Options, check_config, outcome_of
+from coordspec.config.check import CheckedConfig, CheckOptions, check_config, outcome_of
 from coordspec.config.recipes import RECIPES, about, recipe_text
 from coordspec.config.show import Change, Setting, changes, settings, show_yaml, yaml_text
 from coordspec.contracts import did_you_mean
@@ -133,9 +133,9 @@ def diff_command(old: str, new: str, form: str) -> int:
     return EXIT_FINDINGS if found else EXIT_CLEAN
 
 
-def _checked(file: str) -> Checked | None:
+def _checked(file: str) -> CheckedConfig | None:
     """The config, or None if it has errors; those are then on standard error."""
-    checked = check_config(file, Options(data=False))
+    checked = check_config(file, CheckOptions(data=False))
     if checked.config is None:
         write_text(outcome_of([file], [checked]), sys.stderr)
         return None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from coordspec.config.check import Options, check_config, outcome_of
+from coordspec.config.check import CheckOptions, check_config, outcome_of
 from coordspec.config.show import show_yaml
 from coordspec.errors import ContractError
 from coordspec.findings.text import write_text
@@ -40,7 +40,7 @@ def command(*, file: str, resume: bool, dump_targets: str | None) -> int:
     Exit status: 0 done, 1 the config or the data has errors, 2 something cannot be used, or the run had to stop.
     """
     # records are held to the contract by the run itself, all of them, and each finding has its own place
-    checked = check_config(file, Options(records=False))
+    checked = check_config(file, CheckOptions(records=False))
     if checked.config is None:
         write_text(outcome_of([file], [checked]), sys.stderr)
         return EXIT_FINDINGS

@@ -15,9 +15,8 @@ from coordspec.checks.finding import CoordSpace
 from coordspec.contracts import rule_book
 from coordspec.jsonl.inputs import expand_inputs
 from coordspec.jsonl.write import write_whole
-from coordspec.validate.baseline import baseline_text, read_baseline
-from coordspec.validate.options import MAX_LINE_BYTES, MAX_LISTED, ImageCheck, Options
-from coordspec.validate.run import Plan, input_bytes, validate_files
+from coordspec.validate.explain import MAX_LINE_BYTES, MAX_LISTED, ImageCheck, ValidateOptions
+from coordspec.validate.run import Plan, baseline_text, input_bytes, read_baseline, validate_files
 from coordspec_cli.main import EXIT_CLEAN
 from coordspec_cli.options import coord_space_option, rule_options
 from coordspec_cli.progress import progress
@@ -108,7 +107,7 @@ def command(
         raise click.UsageError("--select and --ignore leave no rule to check")
     files = expand_inputs(paths)
     reports = chosen_reports(ctx, [*files, *([str(baseline)] if baseline else [])])
-    options = Options(
+    options = ValidateOptions(
         space=CoordSpace(coord_space),
         strict=strict,
         rules=rules,

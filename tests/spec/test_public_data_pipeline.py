@@ -33,7 +33,7 @@ from coordspec.samples.images import ImageLimits
 from coordspec.samples.records import Records
 from coordspec.spec.binding import harness, scenario
 from coordspec.tokenizer import END_OF_TURN
-from coordspec.validate.options import MAX_LINE_BYTES
+from coordspec.validate.explain import MAX_LINE_BYTES
 
 SMALL = Path(__file__).parents[1] / "fixtures/coco_small"
 SIDES = (1, 2, 101, 640, 1000, 4001)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from coordspec.config.check import Options, check_config
+from coordspec.config.check import CheckOptions, check_config
 from coordspec.contracts import mask_policies
 from coordspec.spec.binding import scenario
 from coordspec.train import logs
@@ -47,7 +47,7 @@ def test_the_first_config_of_the_runbook_is_unified_and_the_legacy_stands_among_
     first = re.search(r"configs/([\w/]+\.yaml)", text)
     assert first is not None
     assert first[1].startswith("stage2_ab/")
-    config = check_config(str(ROOT / "configs" / first[1]), Options(data=False)).config
+    config = check_config(str(ROOT / "configs" / first[1]), CheckOptions(data=False)).config
     assert config is not None
     assert config.mask_policy == "unified"
     before, ablations = text.split("\n## Ablations\n")

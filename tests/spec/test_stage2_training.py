@@ -20,7 +20,7 @@ from click.testing import CliRunner
 from test_training import assert_close
 from test_training_config import findings, overlay, place
 
-from coordspec.config.check import Options, check_config
+from coordspec.config.check import CheckOptions, check_config
 from coordspec.config.stage2 import Stage2Ab
 from coordspec.contracts import Kind
 from coordspec.coords import CoordVocab
@@ -521,13 +521,13 @@ def test_shipped_configs(tmp_path: Path) -> None:
     files = sorted((tmp_path / "configs/stage2_ab").glob("*.yaml"))
     assert len(files) > 2
     for path in files:
-        made = check_config(str(path), Options(data=False))
+        made = check_config(str(path), CheckOptions(data=False))
         assert made.config is not None
         if "ablation" not in path.name:
             assert made.config.mask_policy == "unified", path
             assert made.issues == (), path
     opted = [
-        path.name for path in files if check_config(str(path), Options(data=False)).config.mask_policy != "unified"
+        path.name for path in files if check_config(str(path), CheckOptions(data=False)).config.mask_policy != "unified"
     ]  # type: ignore[union-attr]
     assert opted
     assert all("ablation" in name for name in opted)
@@ -539,7 +539,7 @@ def test_no_flag() -> None:
     assert command is not None
     assert {name for option in command.params for name in option.opts} == {"file", "--resume", "--dump-targets"}
     text = CliRunner().invoke(cli, ["train", "--help"], standalone_mode=False).output
-    options = re.findall(r"--[a-z-]+", text.partition("Options:")[2])
+    options = re.findall(r"--[a-z-]+", text.partition("CheckOptions:")[2])
     assert not [name for name in options if re.search("channel|policy|inject|mask|ratio", name)]
 
 

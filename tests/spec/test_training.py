@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from transformers import Qwen3VLModel
 
 import training_runs
-from coordspec.config.check import Options, check_config
+from coordspec.config.check import CheckOptions, check_config
 from coordspec.config.custom import CoordSoftCeW1
 from coordspec.coords import CoordVocab
 from coordspec.errors import ContractError
@@ -300,7 +300,7 @@ def test_the_recipe_is_a_config_like_any_other(tmp_path: Path) -> None:
     recipes = sorted((tmp_path / "configs/stage1").glob("*.yaml"))
     assert recipes
     for path in recipes:
-        made = check_config(str(path), Options(data=False))
+        made = check_config(str(path), CheckOptions(data=False))
         assert made.issues == ()
         assert made.config is not None
         custom = made.config.custom

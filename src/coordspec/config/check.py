@@ -22,7 +22,7 @@ from coordspec.findings.outcome import Outcome
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class CheckOptions:
     """How configs are checked.
 
     ``rules`` are the names of the rules that count; ``strict`` makes warnings errors; with ``data`` the files that a
@@ -41,7 +41,7 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class CheckedConfig:
     """What was found in a config. ``config`` is None if there is an error in it, under any options."""
 
     resolved: Resolved
@@ -49,7 +49,7 @@ class Checked:
     config: Config | None
 
 
-def check_config(path: str, options: Options = Options()) -> Checked:
+def check_config(path: str, options: CheckOptions = CheckOptions()) -> CheckedConfig:
     """Check one config with all that it extends. Findings are in the order of files, lines and columns.
 
     Raises:
@@ -63,26 +63,26 @@ def check_config(path: str, options: Options = Options()) -> Checked:
     order = {name: index for index, name in enumerate(resolved.files)}
     kept = [options.weighed(issue) for issue in found if issue.name in options.rules]
     kept.sort(key=lambda issue: (order[issue.place.path], issue.place.line or 0, issue.place.column or 0))
-    return Checked(resolved, tuple(kept), None if broken else config)
+    return CheckedConfig(resolved, tuple(kept), None if broken else config)
 
 
-def load_config(path: str, options: Options = Options()) -> Config:
+def load_config(path: str, options: CheckOptions = CheckOptions()) -> Config:
     """The typed config of a file, for a run.
 
     Raises:
         InputError: the file cannot be opened.
         ContractError: there is an error in the config; every finding at error level is in it.
     """
-    checked = check_config(path, replace(options, rules=Options().rules))
+    checked = check_config(path, replace(options, rules=CheckOptions().rules))
     errors = [issue for issue in checked.issues if issue.severity is Severity.ERROR]
     if errors or checked.config is None:
         raise ContractError(errors)
     return checked.config
 
 
-def check_files(paths: Sequence[str], options: Options = Options()) -> Outcome:
+def check_files(paths: Sequence[str], options: CheckOptions = CheckOptions()) -> Outcome:
     """Check configs and say what was found; each is a record of the report. Unreadable ones are named in it."""
-    checked: list[Checked] = []
+    checked: list[CheckedConfig] = []
     unreadable: list[InputError] = []
     for path in paths:
         try:
@@ -92,7 +92,9 @@ def check_files(paths: Sequence[str], options: Options = Options()) -> Outcome:
     return outcome_of(paths, checked, unreadable)
 
 
-def outcome_of(paths: Sequence[str], checked: Sequence[Checked], unreadable: Sequence[InputError] = ()) -> Outcome:
+def outcome_of(
+    paths: Sequence[str], checked: Sequence[CheckedConfig], unreadable: Sequence[InputError] = ()
+) -> Outcome:
     """The result of a command on some configs. What is wrong with a file that several of them extend is said once."""
     found = {(issue.name, issue.place): issue for one in reversed(checked) for issue in reversed(one.issues)}
     listed = tuple(reversed(found.values()))
@@ -111,7 +113,7 @@ def outcome_of(paths: Sequence[str], checked: Sequence[Checked], unreadable: Seq
     )
 
 
-def _check(resolved: Resolved, options: Options) -> tuple[Config, list[Fault]]:
+def _check(resolved: Resolved, options: CheckOptions) -> tuple[Config, list[Fault]]:
     """The faults of keys, values, settings against each other and files; and the model without what is faulty."""
     root = resolved.root
     faults = list(check_keys(root))

@@ -9,7 +9,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Final
 
-from coordspec.config.check import Options, check_config
+from coordspec.config.check import CheckOptions, check_config
 from coordspec.config.fields import fields
 from coordspec.config.model import Config
 from coordspec.config.section import Section, section_of
@@ -49,7 +49,7 @@ def recipe_text(name: str) -> str:
     A comment is the one that stands at the value in the recipe, else the first sentence of the setting's description.
     """
     with as_file(files("coordspec._configs")) as folder:
-        checked = check_config(str(folder / RECIPES[name]), Options(data=False))
+        checked = check_config(str(folder / RECIPES[name]), CheckOptions(data=False))
         assert checked.config is not None, f"the recipe {name} is sound"
         chosen = [one for one in settings(checked.config, checked.resolved) if one.origin != DEFAULT]
         rows = [(one.at, _value(one, folder), f"# {_why(one)}") for one in chosen]

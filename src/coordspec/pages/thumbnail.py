@@ -17,8 +17,8 @@ from coordspec.contracts import rule
 from coordspec.errors import Place
 from coordspec.findings.visible import shown
 from coordspec.image_files import BROKEN
+from coordspec.validate.explain import ImageCheck
 from coordspec.validate.images import check_images
-from coordspec.validate.options import ImageCheck
 
 _SIZE: Final = "image-size-mismatch"
 

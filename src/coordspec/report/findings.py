@@ -9,7 +9,7 @@ from coordspec.contracts import rule
 from coordspec.errors import Issue
 from coordspec.findings.outcome import Outcome
 from coordspec.findings.visible import sentence, shown
-from coordspec.validate.options import Options
+from coordspec.validate.explain import ValidateOptions
 from coordspec.validate.run import validate_files
 
 MAX_LISTED: Final = 300
@@ -22,7 +22,7 @@ def validated(path: str, max_line_bytes: int) -> Outcome:
     Raises:
         InputError: the file cannot be read to its end.
     """
-    outcome = validate_files([path], Options(max_line_bytes=max_line_bytes, max_listed=MAX_LISTED)).outcome
+    outcome = validate_files([path], ValidateOptions(max_line_bytes=max_line_bytes, max_listed=MAX_LISTED)).outcome
     if outcome.unreadable:
         raise outcome.unreadable[0]
     return outcome

@@ -16,8 +16,8 @@ from coordspec.contracts import rule
 from coordspec.errors import ContractError, Place
 from coordspec.image_files import BROKEN
 from coordspec.record import Record
+from coordspec.validate.explain import ImageCheck
 from coordspec.validate.images import check_images
-from coordspec.validate.options import ImageCheck
 
 _DEEP: Final = ("I", "F")
 """Modes of more than 8 bits a channel, and how the names of all others of them start: converting one clips at 255."""

@@ -25,7 +25,7 @@ from coordspec.samples.images import ImageLimits, refuse_large, root_of
 from coordspec.samples.records import Records
 from coordspec.samples.stream import Measure, RankBatches, Stream, sample_lengths
 from coordspec.train.run_dir import data_seed
-from coordspec.validate.options import MAX_LISTED, ImageCheck, Options
+from coordspec.validate.explain import MAX_LISTED, ImageCheck, ValidateOptions
 from coordspec.validate.run import Plan, input_bytes, validate_files
 
 # ---------------------------------------------------------------- before the run
@@ -55,7 +55,7 @@ def preflight(paths: Sequence[str], data: Data, measure: Measure, plan: Plan) ->
     """
     records = Records.of_files(paths, data.max_line_bytes)
     root = None if data.image_root is None else Path(data.image_root)
-    options = Options(max_line_bytes=data.max_line_bytes, images=ImageCheck(root))
+    options = ValidateOptions(max_line_bytes=data.max_line_bytes, images=ImageCheck(root))
     outcome = validate_files(paths, options, plan).outcome
     if outcome.errors or outcome.unreadable:
         return outcome

@@ -2,17 +2,53 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from coordspec.errors import InputError, Severity
 from coordspec.jsonl.read import Block, Line, align, open_bytes, read_blocks, split_lines
 from coordspec.validate.accept import Acceptor
-from coordspec.validate.explain import Explainer
-from coordspec.validate.options import Options
-from coordspec.validate.reference import locate_all
-from coordspec.validate.summary import Summary
+from coordspec.validate.explain import Explainer, Located, ValidateOptions, locate_all
+from coordspec.validate.tally import BoxTally
+
+
+@dataclass(slots=True)
+class Summary:
+    """Counts and kept findings of some consecutive lines. Line numbers count from the first of them.
+
+    ``invalid`` are lines with a finding at error level; ``counts`` are findings by rule, complete; ``kept`` holds the
+    first findings of each rule, at most the run's ``max_listed``, in the order of their places.
+    """
+
+    lines: int = 0
+    invalid: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    kept: list[Located] = field(default_factory=list)
+    boxes: BoxTally = field(default_factory=BoxTally)
+
+    def then(self, later: Summary, max_listed: int) -> Summary:
+        """The summary of this part and the one right behind it. Associative; ``Summary()`` is neutral."""
+        return Summary(
+            lines=self.lines + later.lines,
+            invalid=self.invalid + later.invalid,
+            counts=self.counts + later.counts,
+            kept=self.kept + self._room(later, max_listed),
+            boxes=self.boxes + later.boxes,
+        )
+
+    def _room(self, later: Summary, max_listed: int) -> list[Located]:
+        room = {name: max_listed - min(self.counts[name], max_listed) for name in later.counts}
+        moved: list[Located] = []
+        for item in later.kept:
+            name = item.finding.rule
+            if room[name]:
+                room[name] -= 1
+                moved.append(item._replace(line=self.lines + (item.line or 0)))
+        return moved
+
 
 _DOUBTFUL: Final = 4  # one accepted line in this many keeps the fast path worth trying
 _PROBE: Final = 16  # where it is not, one line in this many is tried all the same
@@ -21,7 +57,7 @@ _PROBE: Final = 16  # where it is not, one line in this many is tried all the sa
 class Validator:
     """Checks lines one after the other and sums up what it saw."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: ValidateOptions) -> None:
         self.summary = Summary()
         self._options = options
         self._acceptor = Acceptor(options.space, options.max_line_bytes)
@@ -75,7 +111,7 @@ class Validator:
             counts[name] += 1
 
 
-def validate_range(path: str, start: int, end: int, options: Options) -> Summary:
+def validate_range(path: str, start: int, end: int, options: ValidateOptions) -> Summary:
     """The summary of the lines of a plain file that start at byte offsets ``start`` ≤ o < ``end``.
 
     Ranges that follow each other without a gap cover every line once, wherever they are cut. Memory is bounded by the
@@ -96,7 +132,7 @@ def validate_range(path: str, start: int, end: int, options: Options) -> Summary
     return validator.summary
 
 
-def stream_blocks(path: str, options: Options) -> Iterator[Block]:
+def stream_blocks(path: str, options: ValidateOptions) -> Iterator[Block]:
     """The blocks of a file that can only be read from its start: compressed, or standard input.
 
     Raises:

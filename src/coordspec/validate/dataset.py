@@ -8,7 +8,7 @@ from typing import Any
 from coordspec.checks.finding import CoordSpace, Finding
 from coordspec.contracts import rule
 from coordspec.coords import MAX_BIN
-from coordspec.validate.summary import Summary
+from coordspec.validate.blocks import Summary
 from coordspec.validate.tally import BoxTally
 
 

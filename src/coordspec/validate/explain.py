@@ -1,24 +1,156 @@
-"""The reference, faster where most of a line is sound: only what is in doubt is looked at closely.
+"""The slow path: every finding on a line, and what a run is told to look for.
 
-``Explainer.explain`` gives exactly what ``explain_reference`` gives; the fuzz tests compare the two.
+The reference is the definition of truth; the explainer says the same about lines that are nearly sound, in less time.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from coordspec.checks.finding import CoordSpace, Finding
 from coordspec.checks.geometry import NORM1000
 from coordspec.checks.objects import check_object, object_signature
-from coordspec.checks.record import check_field, missing_fields
-from coordspec.contracts import record_contract
+from coordspec.checks.record import check_field, check_record, missing_fields
+from coordspec.contracts import record_contract, rule, rule_book
 from coordspec.coords import BIN_OF_TOKEN, MAX_BIN
+from coordspec.errors import Issue, Place, Severity
+from coordspec.jsonl.inputs import STDIN
+from coordspec.jsonl.parse import Fault, Target, locate, parse_line
 from coordspec.validate.accept import is_plain_desc, plain_images
-from coordspec.validate.options import Options
-from coordspec.validate.reference import Explained, explain_reference
-from coordspec.validate.tally import Box, Boxes, numeric_box, sides
+from coordspec.validate.tally import Box, Boxes, numeric_box, numeric_boxes, sides
+
+MAX_LINE_BYTES: Final[int] = rule("too-long").params["max_line_bytes"]
+MAX_LISTED: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class ImageCheck:
+    """Look at image files: with ``decode`` at every pixel of them, else at their headers.
+
+    They stand below ``root``; None is the folder of each JSONL file.
+    """
+
+    root: Path | None = None
+    decode: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ValidateOptions:
+    """How lines are checked. Every worker gets the same object.
+
+    ``rules`` are the names of the rules that count; ``strict`` makes warnings errors; at most ``max_listed``
+    findings of one rule are kept of one file.
+    """
+
+    space: CoordSpace = CoordSpace.NORM1000
+    strict: bool = False
+    rules: frozenset[str] = field(default_factory=lambda: frozenset(rule_book().about("data").by_name))
+    max_line_bytes: int = MAX_LINE_BYTES
+    max_listed: int = MAX_LISTED
+    images: ImageCheck | None = None
+
+    def for_file(self, path: str) -> ValidateOptions:
+        """The options for one file: where no image root was given, it is the file's folder."""
+        if self.images is None or self.images.root is not None:
+            return self
+        root = Path() if path == STDIN else Path(path).parent
+        return replace(self, images=replace(self.images, root=root))
+
+    def severity(self, name: str) -> Severity:
+        """The severity of a rule in this run."""
+        severity = rule(name).severity
+        return Severity.ERROR if self.strict and severity is Severity.WARNING else severity
+
+
+class Explained(NamedTuple):
+    """What is wrong with one line, the findings that the run asks for alone, in no order.
+
+    ``faults`` are about its text and know their place; ``findings`` are about the value and get theirs from ``locate``.
+    ``boxes`` are counted for the whole-file checks; ``repeats`` says that some key of the line is repeated.
+    """
+
+    faults: list[Fault]
+    findings: list[Finding]
+    boxes: Boxes
+    repeats: bool = False
+
+    def first(self, count: int) -> Explained:
+        """The same line with at most ``count`` findings of each rule, in the order in which they were found."""
+        room = dict.fromkeys(self.rules(), count)
+
+        def has_room(name: str) -> bool:
+            room[name] -= 1
+            return room[name] >= 0
+
+        faults = [fault for fault in self.faults if has_room(fault.finding.rule)]
+        return self._replace(faults=faults, findings=[finding for finding in self.findings if has_room(finding.rule)])
+
+    def rules(self) -> list[str]:
+        """The name of the rule of every finding."""
+        return [fault.finding.rule for fault in self.faults] + [finding.rule for finding in self.findings]
+
+
+class Located(NamedTuple):
+    """A finding in a file: ``line`` counts from 1, ``column`` from 1 in code points, ``byte_offset`` from 0.
+
+    All three are None for a finding on the whole file.
+    """
+
+    finding: Finding
+    line: int | None = None
+    column: int | None = None
+    byte_offset: int | None = None
+
+    def issue(self, path: str, options: ValidateOptions) -> Issue:
+        """The finding as it is shown, with the path of its file."""
+        name, at, values, _ = self.finding
+        place = Place(path, self.line, self.column, self.byte_offset, None if self.line is None else at)
+        return rule(name).issue(place, values, options.severity(name))
+
+
+def explain_reference(data: bytes, length: int, options: ValidateOptions) -> Explained:
+    """Every finding on one line that the options ask for. Never raises, whatever the bytes are.
+
+    ``length`` is the line's real length, above ``len(data)`` where the reader cut it.
+    """
+    parsed = parse_line(data, length, options.max_line_bytes)
+    findings = _check_value(parsed.value, options) if parsed.usable else ()
+    return Explained(
+        [fault for fault in parsed.faults if fault.finding.rule in options.rules],
+        [finding for finding in findings if finding.rule in options.rules],
+        numeric_boxes(parsed.value),
+        any(fault.finding.rule == "duplicate-key" for fault in parsed.faults),
+    )
+
+
+def _check_value(value: Any, options: ValidateOptions) -> Iterator[Finding]:
+    yield from check_record(value, options.space)
+    if options.images is not None:
+        from coordspec.validate.images import check_images  # noqa: PLC0415 (Pillow only where images are looked at)
+
+        yield from check_images(value, options.images)
+
+
+def locate_all(explained: Explained, data: bytes, number: int, offset: int) -> list[Located]:
+    """The findings of one line in the order of their places; ``offset`` is that of the line in its file."""
+    targets = [Target(finding.at, finding.on_key) for finding in explained.findings]
+    starts = locate(data, targets, repeats=explained.repeats)
+    places = [(fault.start, fault.finding) for fault in explained.faults]
+    places += [(starts[target], finding) for target, finding in zip(targets, explained.findings, strict=True)]
+    places.sort(key=lambda place: (place[0], place[1].rule))
+    located: list[Located] = []
+    column, done = 1, 0
+    for start, finding in places:
+        column += len(data[done:start].decode("utf-8", "replace"))
+        done = start
+        located.append(Located(finding, number, column, offset + start))
+    return located
+
 
 _REQUIRED = frozenset(record_contract().required)
 _SCALARS = frozenset((str, int, float, bool, type(None)))
@@ -39,7 +171,7 @@ class _Sorted(NamedTuple):
 class Explainer:
     """Explains lines; remembers descriptions that it found good, which changes no answer."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: ValidateOptions) -> None:
         self._options = options
         self._good_descs: set[str] = set()
         self._quick = options.space is CoordSpace.NORM1000 and options.images is None
@@ -157,7 +289,7 @@ def _single_keys(item: Any) -> int:
         if type(item) is list:
             raise _Unsure
         return 0
-    for field in item.values():
-        if type(field) is list and not _SCALARS.issuperset(map(type, field)):
+    for part in item.values():
+        if type(part) is list and not _SCALARS.issuperset(map(type, part)):
             raise _Unsure
     return len(item)

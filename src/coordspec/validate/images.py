@@ -12,7 +12,7 @@ from coordspec.checks.finding import Finding, shown
 from coordspec.checks.paths import check_image_path
 from coordspec.errors import Pointer
 from coordspec.image_files import BROKEN, image_size
-from coordspec.validate.options import ImageCheck
+from coordspec.validate.explain import ImageCheck
 
 
 def check_images(record: Any, check: ImageCheck) -> Iterator[Finding]:

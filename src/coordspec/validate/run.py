@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import math
 import multiprocessing
+import random
 import signal
 import sys
 from collections import Counter, deque
@@ -18,14 +21,86 @@ from coordspec.contracts import rule_book
 from coordspec.errors import CoordspecError, InputError, Issue, Severity
 from coordspec.findings.outcome import Outcome
 from coordspec.jsonl.inputs import STDIN
-from coordspec.validate.baseline import beyond_baseline
-from coordspec.validate.blocks import Validator, stream_blocks, validate_range
+from coordspec.jsonl.read import Line, read_lines
+from coordspec.validate.accept import decoders
+from coordspec.validate.blocks import Summary, Validator, stream_blocks, validate_range
 from coordspec.validate.dataset import check_dataset
-from coordspec.validate.options import Options
-from coordspec.validate.reference import Located
-from coordspec.validate.sample import sample_lines
-from coordspec.validate.summary import Summary
-from coordspec.validate.typed import decoders
+from coordspec.validate.explain import Located, ValidateOptions
+
+_VERSION = 1
+
+
+def read_baseline(path: Path) -> dict[str, Counter[str]]:
+    """Allowed findings by file and rule name.
+
+    Raises:
+        InputError: the file cannot be read, or is no baseline.
+    """
+    try:
+        document = json.loads(path.read_bytes())
+    except OSError as error:
+        raise InputError(str(path), error.strerror or str(error)) from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(str(path), f"is no baseline: {error}") from error
+    if (
+        not isinstance(document, dict)
+        or document.get("version") != _VERSION
+        or not isinstance(document.get("files"), dict)
+    ):
+        raise InputError(str(path), "is no baseline; write one with --write-baseline")
+    return {name: _counts(path, name, counts) for name, counts in document["files"].items()}
+
+
+def _counts(path: Path, name: str, counts: object) -> Counter[str]:
+    if not isinstance(counts, dict):
+        raise InputError(str(path), f"files.{name} is not an object of rule codes and counts")
+    found: Counter[str] = Counter()
+    for code, count in counts.items():
+        rule = rule_book().find(code)
+        if rule is None or type(count) is not int or count < 0:
+            raise InputError(str(path), f"files.{name}.{code} is not the count of a known rule")
+        found[rule.name] = count
+    return found
+
+
+def baseline_text(counts: Mapping[str, Counter[str]]) -> str:
+    """The baseline that holds exactly these findings, by file and rule name."""
+    book = rule_book().by_name
+    files = {
+        name: {book[rule].code: found[rule] for rule in sorted(found, key=lambda rule: book[rule].code)}
+        for name, found in sorted(counts.items())
+        if found
+    }
+    return json.dumps({"version": _VERSION, "files": files}, indent=2, ensure_ascii=False) + "\n"
+
+
+def beyond_baseline(counts: Counter[str], allowed: Counter[str]) -> Counter[str]:
+    """The findings of one file that count: all of a rule of which there are more than allowed, none of the others."""
+    return Counter({name: count for name, count in counts.items() if count > allowed[name]})
+
+
+def sample_lines(path: str, size: int, seed: int, max_line_bytes: int) -> list[Line]:
+    """``size`` lines of a file, each equally likely, in file order.
+
+    The same seed gives the same lines. A file of fewer lines is taken whole. Algorithm L of Li, "Reservoir-Sampling
+    Algorithms of Time Complexity O(n(1+log(N/n)))", ACM TOMS 20 (1994).
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    rng = random.Random(seed)  # noqa: S311 (a sample, not a secret)
+    chosen: list[Line] = []
+    weight, wanted = 1.0, size
+    for total, line in enumerate(read_lines(path, max_line_bytes)):
+        if total < size:
+            chosen.append(line)
+        elif total == wanted:
+            chosen[rng.randrange(size)] = line
+        if total >= size - 1 and total in (size - 1, wanted):
+            weight *= math.exp(math.log(1.0 - rng.random()) / size)
+            wanted = total + 1 + math.floor(math.log(1.0 - rng.random()) / math.log1p(-weight))
+    return sorted(chosen, key=lambda line: line.number)
+
 
 PART_BYTES: Final = 4 << 20
 """How much of a file a worker takes at a time; after Ctrl-C the parts that were handed out are still finished."""
@@ -53,7 +128,7 @@ class Part(NamedTuple):
     end: int | None
 
 
-class Checked(NamedTuple):
+class Validation(NamedTuple):
     """The summary of a file; ``failure`` says why the rest of it could not be read."""
 
     path: str
@@ -69,14 +144,14 @@ class Result:
     counts: Mapping[str, Counter[str]]
 
 
-def validate_files(paths: Sequence[str], options: Options, plan: Plan = Plan()) -> Result:
+def validate_files(paths: Sequence[str], options: ValidateOptions, plan: Plan = Plan()) -> Result:
     """Check files and say what was found. Unreadable ones are named in the outcome, the others are checked anyway.
 
     Raises:
         CoordspecError: a worker process died.
     """
     if plan.sample is not None:
-        checked: Iterable[Checked] = [_check_sample(path, plan.sample, plan.seed, options) for path in paths]
+        checked: Iterable[Validation] = [_check_sample(path, plan.sample, plan.seed, options) for path in paths]
     else:
         checked = _join(_run_parts([part for path in paths for part in split_file(path)], options, plan), options)
     return _sum_up(checked, options, plan)
@@ -96,24 +171,24 @@ def input_bytes(paths: Sequence[str]) -> int:
     return sum(Path(path).stat().st_size for path in paths if path != STDIN and Path(path).is_file())
 
 
-def check_part(part: Part, options: Options) -> Checked:
+def check_part(part: Part, options: ValidateOptions) -> Validation:
     """The summary of one part; what worker processes run."""
     options = options.for_file(part.path)
     if part.end is not None:
         try:
-            return Checked(part.path, validate_range(part.path, part.start, part.end, options))
+            return Validation(part.path, validate_range(part.path, part.start, part.end, options))
         except InputError as error:
-            return Checked(part.path, Summary(), error)
+            return Validation(part.path, Summary(), error)
     validator = Validator(options)
     try:
         for block in stream_blocks(part.path, options):
             validator.add_block(block)
     except InputError as error:
-        return Checked(part.path, validator.summary, error)
-    return Checked(part.path, validator.summary)
+        return Validation(part.path, validator.summary, error)
+    return Validation(part.path, validator.summary)
 
 
-def _run_parts(parts: Sequence[Part], options: Options, plan: Plan) -> Iterator[Checked]:
+def _run_parts(parts: Sequence[Part], options: ValidateOptions, plan: Plan) -> Iterator[Validation]:
     """The summaries of the parts in their order."""
     jobs = min(plan.jobs, len(parts))
     if jobs <= 1 or any(part.path == STDIN for part in parts):
@@ -125,7 +200,7 @@ def _run_parts(parts: Sequence[Part], options: Options, plan: Plan) -> Iterator[
     decoders(options.space)  # made before the fork, for all workers at once
     context = multiprocessing.get_context(method)
     with ProcessPoolExecutor(jobs, mp_context=context, initializer=_ignore_interrupts) as pool:
-        waiting: deque[tuple[Part, Future[Checked]]] = deque()
+        waiting: deque[tuple[Part, Future[Validation]]] = deque()
         try:
             for part in parts:
                 waiting.append((part, pool.submit(check_part, part, options)))
@@ -137,7 +212,7 @@ def _run_parts(parts: Sequence[Part], options: Options, plan: Plan) -> Iterator[
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _next_done(waiting: deque[tuple[Part, Future[Checked]]], plan: Plan) -> Iterator[Checked]:
+def _next_done(waiting: deque[tuple[Part, Future[Validation]]], plan: Plan) -> Iterator[Validation]:
     part, future = waiting.popleft()
     try:
         checked = future.result()
@@ -151,28 +226,28 @@ def _ignore_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops the run
 
 
-def _join(parts: Iterable[Checked], options: Options) -> Iterator[Checked]:
+def _join(parts: Iterable[Validation], options: ValidateOptions) -> Iterator[Validation]:
     """Parts that follow each other to whole files."""
     for path, group in groupby(parts, key=lambda part: part.path):
-        whole = Checked(path, Summary())
+        whole = Validation(path, Summary())
         for part in group:
             summary = whole.summary.then(part.summary, options.max_listed)
-            whole = Checked(path, summary, whole.failure or part.failure)
+            whole = Validation(path, summary, whole.failure or part.failure)
         yield whole
 
 
-def _check_sample(path: str, size: int, seed: int, options: Options) -> Checked:
+def _check_sample(path: str, size: int, seed: int, options: ValidateOptions) -> Validation:
     validator = Validator(options.for_file(path))
     try:
         lines = sample_lines(path, size, seed, options.max_line_bytes)
     except InputError as error:
-        return Checked(path, Summary(), error)
+        return Validation(path, Summary(), error)
     for line in lines:
         validator.add_line(line)
-    return Checked(path, validator.summary)
+    return Validation(path, validator.summary)
 
 
-def _sum_up(files: Iterable[Checked], options: Options, plan: Plan) -> Result:
+def _sum_up(files: Iterable[Validation], options: ValidateOptions, plan: Plan) -> Result:
     listing = _Listing(options)
     counts: dict[str, Counter[str]] = {}
     total: Counter[str] = Counter()
@@ -206,7 +281,7 @@ def _sum_up(files: Iterable[Checked], options: Options, plan: Plan) -> Result:
     )
 
 
-def _file_findings(summary: Summary, options: Options, failure: InputError | None) -> Iterator[Located]:
+def _file_findings(summary: Summary, options: ValidateOptions, failure: InputError | None) -> Iterator[Located]:
     for finding in check_dataset(summary, options.space):
         if finding.rule in options.rules and not (failure and finding.rule == "no-records"):
             yield Located(finding)
@@ -222,7 +297,7 @@ def _notes(plan: Plan, known: int) -> Iterator[str]:
 class _Listing:
     """The findings that are shown: at most ``max_listed`` of each severity, so that no flood of one hides the other."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: ValidateOptions) -> None:
         self.options = options
         self.issues: list[Issue] = []
         self.room = dict.fromkeys(Severity, options.max_listed)
