@@ -192,9 +192,8 @@ def sound_object(value: bytes) -> DetObject | None:
 
     As a payload has it and no other form of a record: nothing beside desc and one geometry, coordinates as tokens.
     """
-    line = b'{"objects": [' + value + b"]}"  # where a line has objects, reading them strictly is fast
-    parsed = parse_line(line, len(line), len(line))
-    item = parsed.value["objects"][0] if parsed.usable and not parsed.faults else None
+    parsed = parse_line(value, len(value), len(value))
+    item = parsed.value if parsed.usable and not parsed.faults else None
     if not isinstance(item, dict) or not item.keys() <= {"desc", *_GEOMETRIES}:
         return None
     found = {finding.rule for finding in check_object(item, (), NORM1000)} - _TEXT_RULES

@@ -15,7 +15,7 @@ from coordspec.jsonl.scan import MAX_DEPTH, scan
 
 BOM: Final = b"\xef\xbb\xbf"
 _WHITE: Final = b" \t\r\n"
-_DEPTH_OF_COORDS: Final = 4  # record, objects, object, geometry
+_CONTAINERS: Final = frozenset((dict, list))
 
 _decode = msgspec.json.Decoder().decode
 
@@ -56,25 +56,35 @@ def _refused(name: str, start: int, **values: object) -> Parsed:
 
 
 def _is_strict(data: bytes, value: Any) -> bool:
-    """True only if no key is repeated and nothing is nested too deep; msgspec holds the line to all other rules.
+    """Whether no key is repeated and nothing is nested too deep; msgspec holds the line to all other rules.
 
-    Every key that stands in the text brings one colon. So if there are as many colons as decoded keys, no key was lost
-    to a repetition. Keys are counted only where a record has them: keys elsewhere, and colons inside strings, make the
-    counts differ, which is no proof of anything, and the scanner decides.
+    Every key that stands in the text brings one colon outside of strings, and a repeated key is decoded once: the line
+    repeats a key exactly if it has more such colons than its value has keys. A line without a repeated key is decoded
+    whole, so that the depth of its value is the depth of the text.
     """
-    if not isinstance(value, dict):
-        return data.count(b"{") + data.count(b"[") <= MAX_DEPTH and b":" not in data
-    keys, openers = len(value), 1
-    objects = value.get("objects")
-    if isinstance(objects, list):
-        items = [item for item in objects if isinstance(item, dict)]
-        keys += sum(map(len, items))
-        openers += 1 + len(items) + sum(type(value) is list for item in items for value in item.values())
-    metadata = value.get("metadata")
-    if isinstance(metadata, dict):
-        keys += len(metadata)
-    deeper = data.count(b"{") + data.count(b"[") - openers
-    return data.count(b":") == keys and deeper <= MAX_DEPTH - _DEPTH_OF_COORDS
+    keys = depth = 0
+    level = [value] if type(value) in _CONTAINERS else []
+    while level:
+        depth += 1
+        if depth > MAX_DEPTH:
+            return False
+        inner: list[Any] = []
+        for item in level:
+            if type(item) is dict:
+                keys += len(item)
+                inner += [member for member in item.values() if type(member) in _CONTAINERS]
+            else:
+                inner += [member for member in item if type(member) in _CONTAINERS]
+        level = inner
+    return data.count(b":") == keys or _colons_outside_strings(data) == keys
+
+
+def _colons_outside_strings(data: bytes) -> int:
+    """The colons between the strings of a line that was decoded."""
+    if b"\\" in data:
+        # Pairs first, from the left: what is left of a run of backslashes before a quote escapes that quote.
+        data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
+    return sum(part.count(b":") for part in data.split(b'"')[::2])
 
 
 def _scan(data: bytes) -> Parsed:
