@@ -19,14 +19,18 @@ SHAPES: dict[str, Any] = {
     "record": RECORD,
     "record with metadata": RECORD | {"summary": 'a "b" \\', "metadata": {"a": {"b": [1, {"c": 2.5e3}]}}},
     "polygons": RECORD | {"objects": [{"desc": "x", "poly": [[1, 2], [3, 4], [5, 6]]}] * 3},
-    "prediction": {"gt": RECORD["objects"], "pred": [{"desc": "é", "score": 0.5, "bbox_2d": TOKENS}], "raw": '{"k": 1}'},
+    "prediction": {
+        "gt": RECORD["objects"],
+        "pred": [{"desc": "é", "score": 0.5, "bbox_2d": TOKENS}],
+        "raw": '{"k": 1}',
+    },
     "dump": {"step": 3, "ids": [1, 2, 3], "rows": [{"i": 1, "m": {"k": None}}], "rollout": '{"object_1": {"desc"'},
     "empty": {"": {"": {}}, "a": [[], [{}]]},
     "list": [{"a": 1}, {"a": 2}, [{"b": [True, False]}]],
     "string": 'a:b\\":{}',
     "number": 12345678901234567890,
-    "backslashes": {"a\\": "\\\\:", 'b"': '\\":"', "c": "\ud83d\ude00".encode("utf-16", "surrogatepass").decode("utf-16")},
-    "deep list": json.loads("[" * (MAX_DEPTH - 1) + "]" * (MAX_DEPTH - 1)),
+    "backslashes": {"a\\": "\\\\:", 'b"': '\\":"', "c": "\U0001f600"},
+    "deep list": json.loads("[" * MAX_DEPTH + "]" * MAX_DEPTH),
     "deep objects": json.loads('{"a": ' * MAX_DEPTH + "1" + "}" * MAX_DEPTH),
 }
 INSERTS = (
@@ -46,12 +50,16 @@ def mutated(line: bytes, rng: random.Random) -> bytes:
             line = line[:start] + rng.choice(INSERTS) + line[start:]
         elif kind == 1:
             line = line[:start] + line[end:]
-        elif kind == 2:  # noqa: PLR2004 (one of four kinds)
+        elif kind == 2:
             line = line[:end] + line[start:]
         else:  # where an object begins, so that many lines stay readable
             braces = [i for i, byte in enumerate(line) if byte in b"{"] or [0]
             place = rng.choice(braces) + 1
-            line = line[:place] + rng.choice((b'"a": 1, ', b'"a": {"b": ":"}, ', b'"desc": 1, ', b'"\\u0061": 1, ')) + line[place:]
+            line = (
+                line[:place]
+                + rng.choice((b'"a": 1, ', b'"a": {"b": ":"}, ', b'"desc": 1, ', b'"\\u0061": 1, '))
+                + line[place:]
+            )
     return line
 
 
@@ -84,3 +92,13 @@ def test_a_sound_line_of_any_shape_needs_no_scanner(shape: str, monkeypatch: pyt
     parsed = parse_line(line, len(line), len(line))
     assert parsed.usable
     assert parsed.value == SHAPES[shape] == scan(line.decode()).value
+
+
+@pytest.mark.parametrize(("opened", "closed"), [("[", "]"), ('{"a": ', "}"), ('[{"a": ', "}]")])
+def test_one_level_too_many_is_refused(opened: str, closed: str) -> None:
+    levels = MAX_DEPTH // len(closed)
+    allowed, refused = ((opened * levels + inmost + closed * levels).encode() for inmost in ("1", "[]"))
+    assert parse_line(allowed, len(allowed), len(allowed)).faults == []
+    found = parse_line(refused, len(refused), len(refused))
+    assert not found.usable
+    assert [fault.finding.rule for fault in found.faults] == ["too-deep"]
