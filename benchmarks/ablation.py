@@ -20,11 +20,11 @@ import yaml
 
 from coordspec.boxes import DEFAULT_IOU_GATE
 from coordspec.contracts import rule
-from coordspec.evaluate.join import join, read_records
+from coordspec.evaluate.join import join
 from coordspec.match import match_objects
 from coordspec.predictions.files import read_predictions
 from coordspec.predictions.record import PredictedObject
-from coordspec.record import DetObject
+from coordspec.record import DetObject, all_records
 from coordspec.train.evaluation import agreement
 
 CONFIGS = Path(__file__).parents[1] / "configs/demo"
@@ -119,7 +119,7 @@ def fit(answers: Path, data: Path, *, expected: bool) -> tuple[float, float]:
     The boxes are those that were written, or with ``expected`` those of the expectation at each of their coordinates:
     what the box loss of Stage-2 sees. Where that inverts a box, its corners are put in order, as the loss does.
     """
-    joined = join(read_records(str(data), LIMIT), read_predictions(str(answers), LIMIT).predictions)
+    joined = join(all_records(str(data), LIMIT), read_predictions(str(answers), LIMIT).predictions)
     objects, right, matched, total = 0, 0, 0, 0.0
     for record, prediction in zip(joined.records, joined.predictions, strict=True):
         found = () if prediction is None else prediction.objects

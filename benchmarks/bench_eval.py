@@ -26,13 +26,13 @@ from coordspec.coords import pixel_from_bin
 from coordspec.evaluate.categories import Categories
 from coordspec.evaluate.coco import AveragePrecision, average_precision
 from coordspec.evaluate.f1 import score_free
-from coordspec.evaluate.join import join, read_records
+from coordspec.evaluate.join import join
 from coordspec.evaluate.options import EvalOptions
 from coordspec.evaluate.scenes import Geometry, make_scenes
 from coordspec.evaluate.summary import evaluate
 from coordspec.predictions.files import read_predictions
 from coordspec.predictions.record import PredictedObject, Prediction
-from coordspec.record import CoordForm, DetObject, Record
+from coordspec.record import CoordForm, DetObject, Record, all_records
 
 LIMIT = rule("too-long").params["max_line_bytes"]
 WIDTH, HEIGHT, SHIFT = 640, 480, 9
@@ -129,7 +129,7 @@ def bench(records: Sequence[Record], predictions: Sequence[Prediction], rounds: 
         preds.write_text("".join(prediction.line() + "\n" for prediction in predictions))
         steps: dict[str, Callable[[], Any]] = {
             "reading and joining both files": lambda: join(
-                read_records(str(data), LIMIT), read_predictions(str(preds), LIMIT).predictions
+                all_records(str(data), LIMIT), read_predictions(str(preds), LIMIT).predictions
             ),
             "score-free F1": lambda: score_free(records, objects),
             "AP and AR": lambda: average_precision(ready, scores, Geometry.BOXES),

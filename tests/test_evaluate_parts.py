@@ -24,12 +24,12 @@ from coordspec.evaluate.buckets import SIZES
 from coordspec.evaluate.calibration import MASSES, reliability
 from coordspec.evaluate.categories import Categories, normalised, read_categories
 from coordspec.evaluate.f1 import F1Table
-from coordspec.evaluate.join import MAX_ISSUES, join, read_records
+from coordspec.evaluate.join import join
 from coordspec.evaluate.options import EvalOptions
 from coordspec.evaluate.summary import Evaluation, evaluate
 from coordspec.evaluate.tables import TOP_CATEGORIES, markdown, sheets
 from coordspec.predictions.record import CoordStats, Dropped, PredictedObject, Prediction
-from coordspec.record import CoordForm, DetObject, Record
+from coordspec.record import MAX_ISSUES, CoordForm, DetObject, Record, all_records
 from coordspec_cli.main import run
 from evaluate_scenes import cat, prediction, random_scene, record
 
@@ -132,7 +132,7 @@ def test_records_are_read_with_their_places(tmp_path: Path) -> None:
     path = tmp_path / "d.jsonl"
     lines = [record((1, 2, 3, 4)).line(CoordForm.TOKEN), record(name="b.png").line(CoordForm.INT)]
     path.write_text("\n".join(lines))
-    records = read_records(str(path), 1 << 20)
+    records = all_records(str(path), 1 << 20)
     assert records == [record((1, 2, 3, 4)), record(name="b.png")]
     assert str(records[1].place) == f"{path}:2"
 
@@ -141,7 +141,7 @@ def test_records_that_break_the_contract(tmp_path: Path) -> None:
     path = tmp_path / "d.jsonl"
     path.write_text(record().line(CoordForm.INT) + "\n\n" + "{}\n" * 30)
     with pytest.raises(ContractError) as caught:
-        read_records(str(path), 1 << 20)
+        all_records(str(path), 1 << 20)
     assert len(caught.value.issues) == MAX_ISSUES
     assert [(issue.code, issue.place.line) for issue in caught.value.issues[:2]] == [("JSN004", 2), ("REC001", 3)]
 

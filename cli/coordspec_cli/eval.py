@@ -16,6 +16,7 @@ from coordspec.evaluate.options import DEFAULTS, EvalOptions
 from coordspec.findings.visible import encodable, plural, sentence, shown, write_line
 from coordspec.jsonl.inputs import STDIN
 from coordspec.predictions.files import PredictionFile, read_predictions
+from coordspec.record import all_records
 from coordspec_cli.main import EXIT_CLEAN, EXIT_FINDINGS
 from coordspec_cli.options import max_line_bytes_option
 from coordspec_cli.progress import reading
@@ -93,11 +94,11 @@ def command(
 def _evaluated(
     file: PredictionFile, data: str, options: EvalOptions, partial: bool, max_line_bytes: int
 ) -> tuple[Joined, Evaluation]:
-    from coordspec.evaluate.join import join, read_records  # noqa: PLC0415 (numpy and scipy are of an extra)
+    from coordspec.evaluate.join import join  # noqa: PLC0415 (numpy and scipy are of an extra)
     from coordspec.evaluate.summary import evaluate  # noqa: PLC0415
 
     with reading("reading data", [data]) as on_read:
-        records = read_records(data, max_line_bytes, on_read)
+        records = all_records(data, max_line_bytes, on_read)
     if not records:
         raise InputError(data, "holds no record, so there is nothing to evaluate")
     joined = join(records, file.predictions)

@@ -8,7 +8,7 @@ import click
 
 from coordspec.errors import InputError
 from coordspec.evaluate.categories import Categories, read_categories
-from coordspec.evaluate.join import join, read_records
+from coordspec.evaluate.join import join
 from coordspec.export.coco import coco_instances
 from coordspec.export.coco_results import Instances, ResultOptions, coco_results
 from coordspec.export.counts import CocoCounts, LabelStudioCounts, ResultCounts
@@ -19,7 +19,7 @@ from coordspec.jsonl.output import STDOUT, open_output
 from coordspec.jsonl.write import refuse_output, write_whole
 from coordspec.predictions.files import read_predictions
 from coordspec.predictions.record import Prediction
-from coordspec.record import Record
+from coordspec.record import Record, all_records
 from coordspec_cli.convert import report
 from coordspec_cli.options import json_output_options, max_line_bytes_option
 from coordspec_cli.progress import counted, progress, reading
@@ -159,7 +159,7 @@ def _samples(data: str | None, preds: str | None, counts: LabelStudioCounts, max
 
 def _records(data: str, max_line_bytes: int) -> list[Record]:
     with reading("reading data", [data]) as on_read:
-        records = read_records(data, max_line_bytes, on_read)
+        records = all_records(data, max_line_bytes, on_read)
     if not records:
         raise InputError(data, "holds no record, so there is nothing to export")
     return records

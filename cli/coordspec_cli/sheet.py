@@ -87,11 +87,12 @@ def command(
 
 
 def _judged(preds: str, data: str, max_line_bytes: int) -> list[Judged]:
-    from coordspec.evaluate.join import join, read_records  # noqa: PLC0415 (numpy and scipy are of an extra)
+    from coordspec.evaluate.join import join  # noqa: PLC0415 (numpy and scipy are of an extra)
     from coordspec.evaluate.judge import judge  # noqa: PLC0415
+    from coordspec.record import all_records  # noqa: PLC0415
 
     file = read_predictions(preds, max_line_bytes)
-    records = read_records(data, max_line_bytes)
+    records = all_records(data, max_line_bytes)
     if not records:
         raise InputError(data, "holds no record, so there is nothing to draw")
     joined = join(records, file.predictions)

@@ -1,12 +1,12 @@
-"""One image sample as typed values, and the two texts made of it: the JSONL line and the assistant payload."""
+"""One image sample as typed values: read from lines, and the two texts made of it, JSONL line and assistant payload."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from coordspec.checks.finding import CoordSpace, Finding
 from coordspec.checks.geometry import NORM1000, coord_number, flat_poly
@@ -14,7 +14,9 @@ from coordspec.checks.objects import check_object
 from coordspec.checks.record import check_record
 from coordspec.contracts import record_contract, rule
 from coordspec.coords import TOKENS
-from coordspec.errors import ContractError, Place, Pointer, Severity
+from coordspec.errors import ContractError, Issue, Place, Pointer, Severity
+from coordspec.jsonl.parse import parse_line
+from coordspec.jsonl.read import read_lines
 
 _GEOMETRIES = record_contract().geometries
 
@@ -98,6 +100,68 @@ class Record:
         _refuse(check_record(value), self.place)
         value["objects"] = [item.fields(form) for item in self.objects]
         return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+class RefusedLine(NamedTuple):
+    """A line that holds no record, and why: every finding at error level, in the order of their places."""
+
+    place: Place
+    issues: tuple[Issue, ...]
+
+
+MAX_ISSUES: Final = 20
+"""Findings after which ``all_records`` reads no further; `coordspec validate` lists more."""
+
+
+def record_of_line(data: bytes, length: int, max_line_bytes: int, place: Place) -> Record | RefusedLine:
+    """What one line holds: the one way from bytes to a record. An unreadable line is a value, and no exception.
+
+    ``length`` is the line's real length, above ``len(data)`` where the reader cut it. A line is refused for what
+    ``coordspec validate`` calls an error; warnings refuse nothing.
+    """
+    parsed = parse_line(data, length, max_line_bytes)
+    faults = (rule(fault.finding.rule).issue(place, fault.finding.values) for fault in parsed.faults)
+    issues = [issue for issue in faults if issue.severity is Severity.ERROR]
+    if parsed.usable:
+        try:
+            record = Record.from_value(parsed.value, place)
+        except ContractError as error:
+            issues += error.issues
+    return RefusedLine(place, tuple(issues)) if issues else record
+
+
+def read_records(
+    path: str, max_line_bytes: int, on_read: Callable[[int], object] = lambda _: None
+) -> Iterator[Record | RefusedLine]:
+    """The lines of a contract file (.jsonl, .gz, .zst, ``-``) in their order. ``on_read`` is told the bytes of each.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    for line in read_lines(path, max_line_bytes):
+        on_read(line.length + 1)
+        yield record_of_line(line.data, line.length, max_line_bytes, Place(path, line.number, byte_offset=line.offset))
+
+
+def all_records(path: str, max_line_bytes: int, on_read: Callable[[int], object] = lambda _: None) -> list[Record]:
+    """All records of a contract file, which is refused for a single line that holds none.
+
+    Raises:
+        ContractError: lines break a rule at error level; the first ``MAX_ISSUES`` such findings, with file and line.
+        InputError: the file cannot be read.
+    """
+    records: list[Record] = []
+    issues: list[Issue] = []
+    for item in read_records(path, max_line_bytes, on_read):
+        if isinstance(item, Record):
+            records.append(item)
+        else:
+            issues += item.issues
+        if len(issues) >= MAX_ISSUES:
+            break
+    if issues:
+        raise ContractError(issues[:MAX_ISSUES])
+    return records
 
 
 def _object(item: Mapping[str, Any]) -> DetObject:

@@ -10,7 +10,7 @@ from coordspec.config.beside import beside
 from coordspec.config.fault import Fault
 from coordspec.config.tree import Entry, Node, find, shown_node
 from coordspec.contracts import rule
-from coordspec.errors import InputError, Pointer, Severity, dotted_path
+from coordspec.errors import InputError, Pointer, dotted_path
 
 _FILES = ("train", "val")
 
@@ -52,20 +52,12 @@ def _check_file(at: Pointer, entry: Entry, max_line_bytes: int, records: bool) -
 
 def _first_error(path: str, max_line_bytes: int) -> str:
     """The first finding at error level in the first records, in words; the empty string if there is none."""
-    from coordspec.checks.record import check_record  # noqa: PLC0415 (only where there is a file to read)
-    from coordspec.jsonl.parse import parse_line  # noqa: PLC0415
-    from coordspec.jsonl.read import read_lines  # noqa: PLC0415
+    from coordspec.record import RefusedLine, read_records  # noqa: PLC0415 (only where there is a file to read)
 
-    count = 0
-    for line in islice(read_lines(path, max_line_bytes), rule("data-record").params["records"]):
-        count += 1
-        parsed = parse_line(line.data, line.length, max_line_bytes)
-        found = [fault.finding for fault in parsed.faults]
-        found += check_record(parsed.value) if parsed.usable else []
-        for finding in found:
-            broken = rule(finding.rule)
-            if broken.severity is Severity.ERROR:
-                where = dotted_path(finding.at)
-                said = broken.message.format_map(finding.values)
-                return f"line {line.number}: {f'{where}: ' if where else ''}{said} ({broken.code} {broken.name})"
-    return "" if count else "it holds no record"
+    first = list(islice(read_records(path, max_line_bytes), rule("data-record").params["records"]))
+    refused = next((item for item in first if isinstance(item, RefusedLine)), None)
+    if refused is None:
+        return "" if first else "it holds no record"
+    issue = refused.issues[0]
+    where = dotted_path(issue.place.at or ())
+    return f"line {refused.place.line}: {f'{where}: ' if where else ''}{issue.message} ({issue.code} {issue.name})"

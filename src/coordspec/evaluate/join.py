@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from coordspec.checks.finding import cut
 from coordspec.contracts import rule
-from coordspec.errors import ContractError, Issue, Place, Severity
-from coordspec.jsonl.parse import parse_line
-from coordspec.jsonl.read import read_lines
+from coordspec.errors import ContractError, Issue
 from coordspec.predictions.record import Prediction
 from coordspec.record import Record
 
@@ -79,30 +77,3 @@ def join(records: Sequence[Record], predictions: Iterable[Prediction]) -> Joined
     if issues:
         raise ContractError(issues)
     return Joined(tuple(records), tuple(found), tuple(strays))
-
-
-def read_records(path: str, max_line_bytes: int, on_read: Callable[[int], object] = lambda _: None) -> list[Record]:
-    """All records of a contract file, each with its place. ``on_read`` is told the bytes of each line.
-
-    Raises:
-        ContractError: lines break a rule at error level; the first ``MAX_ISSUES`` such findings, with file and line.
-        InputError: the file cannot be read.
-    """
-    records: list[Record] = []
-    issues: list[Issue] = []
-    for line in read_lines(path, max_line_bytes):
-        on_read(line.length + 1)
-        place = Place(path, line.number, byte_offset=line.offset)
-        parsed = parse_line(line.data, line.length, max_line_bytes)
-        faults = [rule(fault.finding.rule).issue(place, fault.finding.values) for fault in parsed.faults]
-        issues += [issue for issue in faults if issue.severity is Severity.ERROR]
-        if parsed.usable:
-            try:
-                records.append(Record.from_value(parsed.value, place))
-            except ContractError as error:
-                issues += error.issues
-        if len(issues) >= MAX_ISSUES:
-            break
-    if issues:
-        raise ContractError(issues[:MAX_ISSUES])
-    return records

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from coordspec.checks.finding import CoordSpace
-from coordspec.contracts import rule
-from coordspec.errors import ContractError, InputError, Issue, Place, Severity
+from coordspec.errors import InputError, Issue
 from coordspec.findings.outcome import Outcome
 from coordspec.findings.visible import plural, shown
-from coordspec.jsonl.parse import parse_line
-from coordspec.jsonl.read import read_lines
-from coordspec.record import Record
+from coordspec.record import Record, read_records
 from coordspec.report.cards import by_line, data_card
 from coordspec.report.charts import MAX_BARS, bars, share_labels
 from coordspec.report.findings import findings_value, validated
@@ -100,8 +97,9 @@ def _chosen(path: str, first: Mapping[int | None, list[Issue]], options: ReportO
     """The records with findings in ``first``, then others, in all as many as are shown; each with its number."""
     named: list[tuple[int, Record]] = []
     others: list[tuple[int, Record]] = []
-    for number, (line, record) in enumerate(_sound(path, options.max_line_bytes)):
-        (named if line in first else others).append((number, record))
+    lines = read_records(path, options.max_line_bytes)  # what it refuses the validator lists
+    for number, record in enumerate(item for item in lines if isinstance(item, Record)):
+        (named if record.place.line in first else others).append((number, record))
         del others[options.max_images :]
         if not first and len(others) == options.max_images:
             break
@@ -112,22 +110,6 @@ def _chosen(path: str, first: Mapping[int | None, list[Issue]], options: ReportO
 def _rank(item: tuple[int, Record], found: Mapping[int | None, list[Issue]], order: Order) -> tuple[int, int]:
     number, record = item
     return (-len(found.get(record.place.line, ())) if order is Order.FINDINGS else 0, number)
-
-
-def _sound(path: str, max_line_bytes: int) -> Iterator[tuple[int, Record]]:
-    """The records of a file that keep the contract, with their lines."""
-    for line in read_lines(path, max_line_bytes):
-        parsed = parse_line(line.data, line.length, max_line_bytes)
-        if not parsed.usable or _errors(parsed.faults):
-            continue
-        try:
-            yield line.number, Record.from_value(parsed.value, Place(path, line.number, byte_offset=line.offset))
-        except ContractError:
-            continue  # the validator lists it
-
-
-def _errors(faults: Iterable[Any]) -> bool:
-    return any(rule(fault.finding.rule).severity is Severity.ERROR for fault in faults)
 
 
 def _between(low: int, high: int | None) -> str:

@@ -9,14 +9,14 @@ from typing import Any, Final
 
 from coordspec.coords import MAX_BIN
 from coordspec.errors import InputError, Issue
-from coordspec.evaluate.join import Joined, join, read_records
+from coordspec.evaluate.join import Joined, join
 from coordspec.evaluate.judge import Judged, f1, judge
 from coordspec.evaluate.options import EvalOptions
 from coordspec.evaluate.scenes import as_box
 from coordspec.evaluate.summary import Evaluation, evaluate
 from coordspec.findings.visible import plural, shown
 from coordspec.predictions.files import PredictionFile, read_predictions
-from coordspec.record import DetObject
+from coordspec.record import DetObject, all_records
 from coordspec.report.cards import by_line, judged_card
 from coordspec.report.charts import bars, lines, reliability_chart, share_labels
 from coordspec.report.findings import findings_value, validated
@@ -44,7 +44,7 @@ def predictions_report(preds: str, data: str, options: ReportOptions) -> Report:
         ModuleNotFoundError: a package of the extra ``eval`` is not installed.
     """
     file = read_predictions(preds, options.max_line_bytes)
-    records = read_records(data, options.max_line_bytes)
+    records = all_records(data, options.max_line_bytes)
     if not records:
         raise InputError(data, "holds no record, so there is nothing to show")
     joined = join(records, file.predictions)

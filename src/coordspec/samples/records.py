@@ -13,10 +13,8 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from coordspec.contracts import rule
-from coordspec.errors import ContractError, InputError, Place, Severity
-from coordspec.jsonl.parse import parse_line
-from coordspec.record import Record
+from coordspec.errors import ContractError, InputError, Place
+from coordspec.record import Record, record_of_line
 
 # ---------------------------------------------------------------- where lines are
 
@@ -126,8 +124,10 @@ class RecordFile:
             IndexError: there is no such record.
         """
         number = range(len(self))[number]
-        data, length = self._read(number)
-        return parse_record(data, length, self.max_line_bytes, self.place(number))
+        found = record_of_line(*self._read(number), self.max_line_bytes, self.place(number))
+        if isinstance(found, Record):
+            return found
+        raise ContractError(found.issues)
 
     def place(self, number: int) -> Place:
         """File and line of a record."""
@@ -186,24 +186,3 @@ class Records:
         number = range(len(self))[number]
         which = bisect_right(self._ends, number)
         return self.files[which], number - (self._ends[which] - len(self.files[which]))
-
-
-def parse_record(data: bytes, length: int, max_line_bytes: int, place: Place) -> Record:
-    """The record that a line holds; ``length`` is the line's real length, above ``len(data)`` where it was cut.
-
-    Raises:
-        ContractError: ``coordspec validate`` finds an error in the line; every such finding is in it.
-    """
-    parsed = parse_line(data, length, max_line_bytes)
-    issues = [rule(fault.finding.rule).issue(place, fault.finding.values) for fault in parsed.faults]
-    issues = [issue for issue in issues if issue.severity is Severity.ERROR]
-    record = None
-    if parsed.usable:
-        try:
-            record = Record.from_value(parsed.value, place)
-        except ContractError as error:
-            issues += error.issues
-    if issues:
-        raise ContractError(issues)
-    assert record is not None, "a line without a usable value has a fault"
-    return record

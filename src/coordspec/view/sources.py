@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from coordspec.contracts import rule
-from coordspec.errors import ContractError, InputError, Place, Severity
+from coordspec.errors import ContractError, InputError, Place
 from coordspec.findings.visible import plural
 from coordspec.jsonl.inputs import STDIN
 from coordspec.jsonl.parse import parse_line
 from coordspec.jsonl.read import Line, read_lines
 from coordspec.pages.thumbnail import Picture
-from coordspec.record import Record
+from coordspec.record import Record, record_of_line
 from coordspec.target import Dump, build_target, ground_truth_target, target_from_json
 from coordspec.target.objects import ground_truth_objects
 from coordspec.view.lines import LineRange, chosen
@@ -153,7 +153,9 @@ def _dumped(line: Line, place: Place, ask: Ask) -> Source:
 
 
 def _built(line: Line, place: Place, table: TokenTable, ask: Ask) -> Source:
-    record = _record(line, place, ask.max_line_bytes)
+    record = record_of_line(line.data, line.length, ask.max_line_bytes, place)
+    if not isinstance(record, Record):
+        raise ContractError(record.issues)
     generated = None if ask.rollouts is None else ask.rollouts.by_record[line.number]
     if generated is None:
         target, ids = ground_truth_target(record, table, rows=ask.policy), None
@@ -165,15 +167,6 @@ def _built(line: Line, place: Place, table: TokenTable, ask: Ask) -> Source:
     root = ask.image_root or Path("" if place.path == STDIN else place.path).parent
     picture = Picture(root, record.images[0], record.width, record.height, len(record.images) - 1)
     return Source(place, dump, picture)
-
-
-def _record(line: Line, place: Place, max_line_bytes: int) -> Record:
-    parsed = parse_line(line.data, line.length, max_line_bytes)
-    faults = [rule(fault.finding.rule).issue(place, fault.finding.values) for fault in parsed.faults]
-    issues = [issue for issue in faults if issue.severity is Severity.ERROR]
-    if parsed.usable and not issues:
-        return Record.from_value(parsed.value, place)
-    raise ContractError(issues)
 
 
 def _refuse_other_images(generated: Generated, record: Record) -> None:
