@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image, features
+from PIL import Image
 
 from coordspec.findings.outcome import Outcome
 from coordspec.validate.explain import ImageCheck, ValidateOptions
@@ -301,7 +301,7 @@ BROKEN_INSIDE = {"DDS": unknown_pixel_format, "AVIF": broken_avif}
 @pytest.mark.parametrize("kind", BROKEN_INSIDE)
 def test_what_a_decoder_cannot_do_is_a_finding(kind: str, check: Check, tmp_path: Path) -> None:
     """Pillow raises more than OSError: NotImplementedError, RuntimeError, …"""
-    if kind == "AVIF" and not features.check("avif"):
+    if kind == "AVIF" and not "AVIF" in Image.SAVE:
         pytest.skip("this Pillow reads no AVIF")
     (tmp_path / "a.img").write_bytes(BROKEN_INSIDE[kind]())
     assert [name for name, _, _ in check(line("a.img"), decode=True)] == ["image-unreadable"]

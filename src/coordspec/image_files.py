@@ -7,7 +7,7 @@ import struct
 import warnings
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # what it has to say of a file, the caller says
 
@@ -17,6 +17,13 @@ _ORIENTATION, _SWAPPED = (
     0x0112,
     (5, 6, 7, 8),
 )  # EXIF 2.32, section 4.6.4: the tag, and the values that turn by 90 degrees
+
+
+def unreadable(error: Exception) -> str:
+    """What is wrong with a file, by one of ``BROKEN``; without the path, which only some versions of Pillow make whole."""
+    if isinstance(error, UnidentifiedImageError):
+        return "it is no image of a known format"
+    return str(error) or type(error).__name__
 
 
 def image_size(file: Path, *, decode: bool = False) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -46,7 +46,7 @@ def file_size(file: Path, where: str) -> tuple[int, int]:
     Raises:
         SourceError: there is no such file, or it is no sound image.
     """
-    from coordspec.image_files import BROKEN, image_size  # noqa: PLC0415 (Pillow; most formats do without)
+    from coordspec.image_files import BROKEN, image_size, unreadable  # noqa: PLC0415 (Pillow; most formats do without)
 
     if not file.is_file():
         advice = "the size of an image is read from its file; see --image-root and --image-prefix"
@@ -54,7 +54,7 @@ def file_size(file: Path, where: str) -> tuple[int, int]:
     try:
         _, (width, height) = image_size(file)
     except BROKEN as error:
-        raise SourceError(where, f"the image {shown(str(file))} cannot be read: {error}") from error
+        raise SourceError(where, f"the image {shown(str(file))} cannot be read: {unreadable(error)}") from error
     fault = side_fault("width", width) or side_fault("height", height)
     if fault is not None:
         raise SourceError(where, f"the image {shown(str(file))} cannot be used: {fault}")

@@ -16,7 +16,7 @@ from coordspec.config.inputs import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
 from coordspec.contracts import rule
 from coordspec.errors import Place
 from coordspec.findings.visible import shown
-from coordspec.image_files import BROKEN
+from coordspec.image_files import BROKEN, unreadable
 from coordspec.validate.explain import ImageCheck
 from coordspec.validate.images import check_images
 
@@ -94,7 +94,7 @@ def thumbnail(picture: Picture, size: Size = LARGE) -> Thumbnail:
                 image.thumbnail((longest, longest))
                 upright = ImageOps.exif_transpose(image).convert("RGB")
     except BROKEN as error:
-        return Thumbnail(None, shown(f"the image cannot be read: {error or type(error).__name__}"))
+        return Thumbnail(None, shown(f"the image cannot be read: {unreadable(error)}"))
     return Thumbnail("data:image/jpeg;base64," + base64.b64encode(_jpeg(upright, size)).decode("ascii"), note)
 
 

@@ -14,7 +14,7 @@ from coordspec.checks.finding import Finding, shown
 from coordspec.checks.paths import check_image_path
 from coordspec.contracts import rule
 from coordspec.errors import ContractError, Place
-from coordspec.image_files import BROKEN
+from coordspec.image_files import BROKEN, unreadable
 from coordspec.record import Record
 from coordspec.validate.explain import ImageCheck
 from coordspec.validate.images import check_images
@@ -88,7 +88,7 @@ def _load(root: Path, path: str, index: int, place: Place) -> Image.Image:
                     return ImageOps.exif_transpose(image).convert("RGB")
                 reason = f"its channels have more than 8 bits (mode {image.mode}), and converting them would clip"
     except BROKEN as error:
-        reason = str(error) or type(error).__name__
+        reason = unreadable(error)
     _refuse([_unreadable(path, index, reason)], place)
     raise AssertionError("a finding was raised")
 

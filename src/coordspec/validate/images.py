@@ -6,12 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from PIL import UnidentifiedImageError
-
 from coordspec.checks.finding import Finding, shown
 from coordspec.checks.paths import check_image_path
 from coordspec.errors import Pointer
-from coordspec.image_files import BROKEN, image_size
+from coordspec.image_files import BROKEN, image_size, unreadable
 from coordspec.validate.explain import ImageCheck
 
 
@@ -37,11 +35,8 @@ def _check_file(path: str, at: Pointer, said: tuple[object, object], check: Imag
         return
     try:
         stored, seen = image_size(file, decode=check.decode)
-    except UnidentifiedImageError:
-        yield Finding("image-unreadable", at, {"value": shown(path), "reason": "it is no image of a known format"})
-        return
     except BROKEN as error:
-        yield Finding("image-unreadable", at, {"value": shown(path), "reason": str(error) or type(error).__name__})
+        yield Finding("image-unreadable", at, {"value": shown(path), "reason": unreadable(error)})
         return
     if all(type(side) is int and side > 0 for side in said) and seen != said:
         turned = "; its EXIF orientation turns it, which the size has to follow" if stored == said else ""
