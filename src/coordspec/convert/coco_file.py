@@ -92,7 +92,7 @@ class Items(Generic[T]):
             return self._decode(self._raws[number])
         except msgspec.ValidationError as error:
             raise SourceError(self.where(number), plain_reason(error)) from error
-        except (UnicodeDecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:  # UTF-8: the first since 0.23
             raise SourceError(self.where(number), self._text_fault(number)) from error
 
     def _text_fault(self, number: int) -> str:
