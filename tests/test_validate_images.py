@@ -279,7 +279,7 @@ def encoded(kind: str) -> bytes:
     exif = Image.Exif()
     exif[ORIENTATION] = 6
     options = {"exif": exif} if kind in ("PNG", "JPEG", "WEBP", "TIFF") else {}
-    Image.radial_gradient("L").resize((24, 16)).convert("RGB").save(stream, kind, **options)
+    Image.radial_gradient("L").resize((24, 16)).convert("F" if kind == "SPIDER" else "RGB").save(stream, kind, **options)
     return stream.getvalue()
 
 
@@ -295,12 +295,18 @@ def broken_avif() -> bytes:
     return data[:at] + b"\xff" * (len(data) - at)
 
 
-BROKEN_INSIDE = {"DDS": unknown_pixel_format, "AVIF": broken_avif}
+def spider_of_a_stack() -> bytes:
+    data = bytearray(encoded("SPIDER"))
+    data[26 * 4 : 27 * 4] = struct.pack("<f", 1)  # imgnumber: an image of a stack whose offset nothing says
+    return bytes(data)
+
+
+BROKEN_INSIDE = {"DDS": unknown_pixel_format, "AVIF": broken_avif, "SPIDER": spider_of_a_stack}
 
 
 @pytest.mark.parametrize("kind", BROKEN_INSIDE)
 def test_what_a_decoder_cannot_do_is_a_finding(kind: str, check: Check, tmp_path: Path) -> None:
-    """Pillow raises more than OSError: NotImplementedError, RuntimeError, …"""
+    """Pillow raises more than OSError: NotImplementedError, RuntimeError, AttributeError, …"""
     if kind == "AVIF" and not "AVIF" in Image.SAVE:
         pytest.skip("this Pillow reads no AVIF")
     (tmp_path / "a.img").write_bytes(BROKEN_INSIDE[kind]())

@@ -12,7 +12,11 @@ from PIL import Image, UnidentifiedImageError
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # what it has to say of a file, the caller says
 
 # What Pillow's plugins raise on broken files: NotImplementedError is a RuntimeError, UnidentifiedImageError an OSError.
-BROKEN = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error, Image.DecompressionBombError)
+# ZeroDivisionError is that of DDS in Pillow 11.0, AttributeError that of SPIDER up to Pillow 13.0.
+BROKEN = (
+    *(OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error, Image.DecompressionBombError),
+    *(ZeroDivisionError, AttributeError),
+)
 _ORIENTATION, _SWAPPED = (
     0x0112,
     (5, 6, 7, 8),
@@ -33,7 +37,8 @@ def image_size(file: Path, *, decode: bool = False) -> tuple[tuple[int, int], tu
     it is the one that a record has to state. With ``decode`` all pixels are read, which finds truncated files.
 
     Raises:
-        OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error, DecompressionBombError: no sound image.
+        OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error, DecompressionBombError,
+        ZeroDivisionError, AttributeError: no sound image.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of large images and odd metadata; neither makes them unreadable
