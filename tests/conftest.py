@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import hypothesis
 import pytest
 
 from coordspec_cli.main import run
@@ -17,6 +18,10 @@ from limits import HANG_S
 from surroundings import neutralise
 
 neutralise()  # before anything that looks at the environment when it is imported
+
+# No example of a property is too slow: on a busy machine each one may be.
+hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("patient")
 
 # An installation of coordspec[test] alone has none of these, and what needs them is skipped there and says why.
 _MISSING = frozenset(

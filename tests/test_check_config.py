@@ -259,7 +259,6 @@ def test_every_setting_takes_what_the_model_takes_and_nothing_else(at: tuple[str
 
 
 @settings(
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     max_examples=60,
 )
@@ -470,7 +469,6 @@ def test_diff(folder: Path, coordspec: Callable[..., Any]) -> None:
     }
 
 
-@settings(deadline=None)
 @given(
     st.one_of(
         st.text(max_size=12),

@@ -110,7 +110,7 @@ def naive_modes(values: list[float]) -> int:
 
 
 @given(st.lists(st.lists(st.integers(0, 12), min_size=6, max_size=6).filter(any), min_size=1, max_size=4))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_modes_against_a_naive_count(rows: list[list[int]]) -> None:
     values = np.array(rows, dtype=np.float64)
     assert modes(values).tolist() == [naive_modes(row) for row in values.tolist()]

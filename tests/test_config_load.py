@@ -21,7 +21,7 @@ from coordspec.config.tree import Node, find, plain_value, walk
 from coordspec.contracts import rule
 from coordspec.errors import InputError, Issue
 
-CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+CALM = settings(suppress_health_check=[HealthCheck.too_slow])
 LIMIT = {name: rule(name).params for name in ("config-too-long", "config-too-deep", "config-too-many-values")}
 
 

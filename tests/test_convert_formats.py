@@ -504,7 +504,7 @@ FAULTS: list[tuple[dict[str, Any], str, str]] = [
     (
         {"classes.txt": "cat\n", "images/b.png": "no image"},
         "yolo .",
-        "images/b.png: the image \"images/b.png\" cannot be read: it is no image of a known format",
+        'images/b.png: the image "images/b.png" cannot be read: it is no image of a known format',
     ),
     (row("x 0.5 0.5 0.1 0.1"), "yolo .", f'labels/street.txt:2: "x" is no class number; {ROW}'),
     (row("1 0.5 0.5 0.1 0.1"), "yolo .", "labels/street.txt:2: the class 1 has no name; there are 1 classes"),

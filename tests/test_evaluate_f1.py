@@ -62,7 +62,7 @@ def test_an_iou_on_a_threshold_reaches_it(threshold: float) -> None:
 
 
 @given(st.integers(0, 10**6), st.randoms(use_true_random=False))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_order_and_threshold(seed: int, rng: random.Random) -> None:
     """Shuffling changes no count; a higher threshold never finds more; swapping the sides swaps the counts."""
     made = [random_scene(random.Random(seed + i), f"{i}.png") for i in range(3)]
@@ -99,7 +99,7 @@ def test_many_copies_and_long_chains() -> None:
     )
 )
 @example([(0, 0, 60), (1, 0, 100), (1, 1, 60), (2, 1, 100), (2, 2, 60)])  # three pairs, though two weigh more
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_assign_is_a_matching_and_the_best_one(edges: list[tuple[int, int, int]]) -> None:
     pairs = Pairs(
         *(np.array([e[i] for e in edges], dtype=np.intp) for i in (0, 1)), np.array([e[2] / 100 for e in edges])

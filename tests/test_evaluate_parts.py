@@ -185,7 +185,7 @@ def test_tokens_are_unknown_if_one_is() -> None:
 
 
 @given(st.integers(0, 10**6))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_buckets_add_up(seed: int) -> None:
     scores = evaluated(*random_pairs(seed)).boxes
     whole = scores.class_aware

@@ -378,7 +378,7 @@ def test_when_an_answer_is_ended(text: str, limits: dict[str, Any], expected: tu
     st.sampled_from([(", ", ": "), (",", ":"), ("\n,", " :\t")]),
     st.integers(1, 3),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_entries_are_those_of_the_parser(
     objects: list[tuple[str, int]], separators: tuple[str, str], most: int
 ) -> None:

@@ -135,7 +135,7 @@ def test_only_the_term_that_is_used_has_a_gradient() -> None:
 
 
 @given(st.integers(0, 999), st.floats(0.05, 400.0), st.none() | st.floats(0.0, 1200.0))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_target_is_a_distribution_around_its_bin(bin_: int, sigma: float, truncate: float | None) -> None:
     q = soft_target(torch.tensor([bin_]), target_sigma=sigma, target_truncate=truncate)[0]
     torch.testing.assert_close(q, plain_target(bin_, 1000, sigma, truncate), rtol=1e-12, atol=1e-300)
@@ -144,7 +144,7 @@ def test_the_target_is_a_distribution_around_its_bin(bin_: int, sigma: float, tr
 
 
 @given(st.integers(0, 999), st.integers(0, 999))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_w1_between_two_bins_is_their_distance(bin_: int, peak: int) -> None:
     z = torch.zeros(1, 1000)
     z[0, peak] = 200.0

@@ -46,7 +46,7 @@ POLICIES = [*mask_policies().by_name, *mask_policies().ground_truth]
 
 
 @given(st.integers(0, 2**32), st.sampled_from(sorted(TOKENIZERS)), st.sampled_from(POLICIES))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_every_target_can_be_looked_at(seed: int, name: str, policy: str) -> None:
     rng = random.Random(seed)
     gt, text = rollouts.sample(rng)
@@ -334,7 +334,7 @@ def test_a_dump_with_a_wrong_report_is_shown_with_its_findings(fields: dict[str,
 
 
 @given(st.integers(0, 2**32), st.sampled_from(sorted(TOKENIZERS)))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_texts_of_rollouts_keep_every_byte(seed: int, name: str) -> None:
     _, data = rollouts.sample(random.Random(seed))
     text = data.decode("utf-8", "replace")

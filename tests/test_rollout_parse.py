@@ -25,7 +25,7 @@ def read(text: str | bytes, name: str):
 
 
 @NAMES
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.randoms(use_true_random=False))
 def test_both_readers_say_the_same(name: str, rng: random.Random) -> None:
     tables = table(name)

@@ -6,7 +6,7 @@ import pickle
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
@@ -22,7 +22,6 @@ NAMES = pytest.mark.parametrize("name", TOKENIZERS)
 
 
 @NAMES
-@settings(deadline=None)
 @given(st.text())
 def test_encoding_keeps_every_byte(name: str, text: str) -> None:
     data = text.encode("utf-8", "surrogatepass")
@@ -30,7 +29,6 @@ def test_encoding_keeps_every_byte(name: str, text: str) -> None:
 
 
 @NAMES
-@settings(deadline=None)
 @given(st.binary())
 def test_bytes_that_are_no_text_are_kept_too(name: str, data: bytes) -> None:
     assert table(name).join(table(name).encode_bytes(data)) == data

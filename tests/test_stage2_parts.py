@@ -82,7 +82,7 @@ def test_a_ratio_that_is_none(ratio: float) -> None:
 
 
 @given(st.integers(0, 2**32), st.booleans(), st.sampled_from(["unified", "reordered_gt_sft", "rollout_matching"]))
-@hypothesis_settings(max_examples=20, deadline=None)
+@hypothesis_settings(max_examples=20)
 def test_slots_of_a_batch_are_those_of_its_targets(seed: int, packed: bool, policy: str) -> None:
     tasks, texts = random_samples(seed, 3)
     bench = Bench(changed(policy_settings(policy), pack_length=1 if packed else None), texts)
@@ -198,7 +198,7 @@ def box_iou(a: tuple[int, ...], b: tuple[int, ...]) -> float:
 
 
 @given(st.integers(0, 2**32))
-@hypothesis_settings(max_examples=40, deadline=None)
+@hypothesis_settings(max_examples=40)
 def test_tallies_are_naive_counts(seed: int) -> None:
     (one,), (text,) = random_samples(seed, 1)
     bench = Bench(policy_settings(), [text])

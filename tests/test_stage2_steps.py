@@ -147,7 +147,7 @@ def check_random_step(seed: int, count: int, policy: str, packed: bool) -> None:
 
 @pytest.mark.parametrize("policy", POLICIES)
 @given(seed=st.integers(0, 2**32), packed=st.booleans())
-@hypothesis_settings(max_examples=5, deadline=None)
+@hypothesis_settings(max_examples=5)
 def test_any_rollouts_give_the_loss_of_plain_loops_and_no_gradient_elsewhere(
     policy: str, seed: int, packed: bool
 ) -> None:
@@ -157,7 +157,7 @@ def test_any_rollouts_give_the_loss_of_plain_loops_and_no_gradient_elsewhere(
 @pytest.mark.nightly
 @pytest.mark.parametrize("policy", POLICIES)
 @given(seed=st.integers(0, 2**32), packed=st.booleans(), count=st.integers(1, 9))
-@hypothesis_settings(max_examples=150, deadline=None)
+@hypothesis_settings(max_examples=150)
 def test_many_rollouts_give_the_loss_of_plain_loops(policy: str, seed: int, packed: bool, count: int) -> None:
     check_random_step(seed, count, policy, packed)
 

@@ -294,14 +294,14 @@ def check_one(rng: random.Random, name: str) -> Target:
 
 
 @NAMES
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.randoms(use_true_random=False))
 def test_the_guard_finds_nothing(name: str, rng: random.Random) -> None:
     check_one(rng, name)
 
 
 @NAMES
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.randoms(use_true_random=False))
 def test_targets_of_the_ground_truth(name: str, rng: random.Random) -> None:
     objects = [thing(rng) for _ in range(rng.randint(0, 6))]

@@ -80,7 +80,7 @@ def test_the_prompt_of_training_is_that_of_generation() -> None:
     assert tokenizer.decode(sample.ids_T[sample.answer :]) == item.payload() + "<|im_end|>"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 400), st.integers(1, 400), st.integers(0, 4), st.integers(1, 3))
 def test_lengths_without_a_look_at_images(width: int, height: int, objects: int, images: int) -> None:
     encoder = train_samples.encoder()

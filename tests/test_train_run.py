@@ -269,9 +269,9 @@ def test_another_run_is_not_resumed(tmp_path: Path) -> None:
     assert training_runs.run(tmp_path, kept, resume=True).steps == 2
 
 
-DEFAULT_PROMPT = training_runs.Config.model_fields["template"].get_default(
-    call_default_factory=True, validated_data={}
-).user_prompt
+DEFAULT_PROMPT = (
+    training_runs.Config.model_fields["template"].get_default(call_default_factory=True, validated_data={}).user_prompt
+)
 
 
 def folders(root: Path, *names: str) -> None:

@@ -279,7 +279,9 @@ def encoded(kind: str) -> bytes:
     exif = Image.Exif()
     exif[ORIENTATION] = 6
     options = {"exif": exif} if kind in ("PNG", "JPEG", "WEBP", "TIFF") else {}
-    Image.radial_gradient("L").resize((24, 16)).convert("F" if kind == "SPIDER" else "RGB").save(stream, kind, **options)
+    Image.radial_gradient("L").resize((24, 16)).convert("F" if kind == "SPIDER" else "RGB").save(
+        stream, kind, **options
+    )
     return stream.getvalue()
 
 
@@ -307,7 +309,7 @@ BROKEN_INSIDE = {"DDS": unknown_pixel_format, "AVIF": broken_avif, "SPIDER": spi
 @pytest.mark.parametrize("kind", BROKEN_INSIDE)
 def test_what_a_decoder_cannot_do_is_a_finding(kind: str, check: Check, tmp_path: Path) -> None:
     """Pillow raises more than OSError: NotImplementedError, RuntimeError, AttributeError, …"""
-    if kind == "AVIF" and not "AVIF" in Image.SAVE:
+    if kind == "AVIF" and "AVIF" not in Image.SAVE:
         pytest.skip("this Pillow reads no AVIF")
     (tmp_path / "a.img").write_bytes(BROKEN_INSIDE[kind]())
     assert [name for name, _, _ in check(line("a.img"), decode=True)] == ["image-unreadable"]

@@ -178,7 +178,7 @@ def some_summary(draw: st.DrawFn) -> Summary:
     return Summary(lines, min(lines, len(names)), counts, kept, BoxTally(*draw(st.tuples(*[st.integers(0, 9)] * 9))))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(some_summary(), some_summary(), some_summary())
 def test_then_is_associative_and_an_empty_summary_is_neutral(a: Summary, b: Summary, c: Summary) -> None:
     assert a.then(b, LISTED).then(c, LISTED) == a.then(b.then(c, LISTED), LISTED)

@@ -1,4 +1,4 @@
-"""The lower bounds of pyproject.toml, constraints-lowest.txt and constraints.txt: one set of names, bounds as tested."""
+"""The lower bounds of pyproject.toml, constraints-lowest.txt and constraints.txt: one set of names, as tested."""
 
 from __future__ import annotations
 

@@ -17,14 +17,12 @@ BROKEN = (
     *(OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error, Image.DecompressionBombError),
     *(ZeroDivisionError, AttributeError),
 )
-_ORIENTATION, _SWAPPED = (
-    0x0112,
-    (5, 6, 7, 8),
-)  # EXIF 2.32, section 4.6.4: the tag, and the values that turn by 90 degrees
+# EXIF 2.32, section 4.6.4: the tag, and the values that turn by 90 degrees
+_ORIENTATION, _SWAPPED = 0x0112, (5, 6, 7, 8)
 
 
 def unreadable(error: Exception) -> str:
-    """What is wrong with a file, by one of ``BROKEN``; without the path, which only some versions of Pillow make whole."""
+    """What is wrong with a file, by one of ``BROKEN``; without the path, which only some versions of Pillow name."""
     if isinstance(error, UnidentifiedImageError):
         return "it is no image of a known format"
     return str(error) or type(error).__name__
