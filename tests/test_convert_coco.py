@@ -22,7 +22,6 @@ from coordspec.boxes import polygon_area
 from coordspec.convert import CONVERTERS, ConvertOptions, SourceError
 from coordspec.convert.coco_file import CocoFile
 from coordspec.convert.options import Crowd, Duplicates, Geometry, Multipart, ObjectOrder, OutOfFrame
-from coordspec.coords import TOKENS
 from coordspec.errors import InputError, Place
 from coordspec.jsonl.parse import parse_line
 from coordspec.jsonl.read import read_lines
@@ -37,8 +36,6 @@ DOCS = Path(__file__).parents[1] / "docs/data/CONVERT.md"
 SHAPE = "a COCO instances file is one object with the lists images, annotations and categories"
 LIMIT = 1 << 24
 
-# What stands in fixtures/coco_small/instances.json, in bins: sides of 101 and 51 pixels have steps of 9.99 and 19.98.
-LIGHT = {"desc": "traffic light", "bbox_2d": [500, 200, 699, 599]}
 LIGHT_POLY = {"desc": "traffic light", "poly": [500, 200, 699, 200, 699, 599, 500, 599]}
 CAT = {"desc": "cat", "bbox_2d": [100, 200, 400, 599]}
 CAT_PART = {"desc": "cat", "poly": [100, 200, 200, 200, 200, 599, 100, 599]}
@@ -89,22 +86,6 @@ def small():
 # ---------------------------------------------------------------- what comes out
 
 CASES = [
-    ("defaults", {}, [MASK, CAT, LIGHT], {}),
-    ("source order", {"order": ObjectOrder.SOURCE}, [LIGHT, CAT, MASK], {}),
-    ("largest first", {"order": ObjectOrder.AREA}, [MASK, CAT, LIGHT], {}),
-    (
-        "crowd kept",
-        {"crowd": Crowd.KEEP},
-        [CROWD, MASK, CAT, LIGHT],
-        {"objects": 4, "crowds_skipped": 0, "crowds_kept": 1},
-    ),
-    ("duplicates kept", {"duplicates": Duplicates.KEEP}, [MASK, CAT, CAT, LIGHT], {"objects": 4, "duplicates": 0}),
-    (
-        "outlines, boxes where there is no single one",
-        {"geometry": Geometry.POLY},
-        [MASK, CAT, LIGHT_POLY],
-        {"boxes_for_parts": 1, "boxes_for_none": 1},
-    ),
     (
         "outlines, the largest part",
         {"geometry": Geometry.POLY, "multipart": Multipart.LARGEST},
@@ -149,12 +130,6 @@ def test_lvis_paths_come_from_coco_url_and_names_lose_their_underscores():
         },
     ]
     assert counted == {"records": 2, "objects": 1, "negatives": 1}
-
-
-def test_skip_empty_leaves_negatives_out_and_counts_them():
-    records, counted = convert(SMALL / "instances.json", skip_empty=True)
-    assert [record.images for record in records] == [("street.png",)]
-    assert counted == {"records": 1, "objects": 3, "images_skipped": 1, "crowds_skipped": 1, "duplicates": 1}
 
 
 @pytest.mark.parametrize(
@@ -271,7 +246,6 @@ def test_points_of_an_outline_move_to_the_border(source):
 
 DELETE = object()
 FAULTS = [
-    (("annotations", 1, "bbox"), [1, 2, 3], "annotations[1] (id 2): bbox has 3 numbers, not 4"),
     (("annotations", 1, "bbox"), [], "annotations[1] (id 2): bbox has 0 numbers, not 4"),
     (("annotations", 1, "bbox"), DELETE, "annotations[1] (id 2): bbox is missing"),
     (("annotations", 1, "bbox"), None, "annotations[1] (id 2): bbox: expected array, got null"),
@@ -285,36 +259,23 @@ FAULTS = [
     ),
     (
         ("annotations", 1, "bbox"),
-        [30, 2, -20, 4],
-        "annotations[1] (id 2): bbox has the size -20 x 4; it is x, y, width, height, and no size is below 0",
-    ),
-    (
-        ("annotations", 1, "bbox"),
         [30, 2, 20, -0.5],
         "annotations[1] (id 2): bbox has the size 20 x -0.5; it is x, y, width, height, and no size is below 0",
     ),
-    (("annotations", 1, "image_id"), 8, "annotations[1] (id 2): image_id 8 is the id of no image of the file"),
     (("annotations", 1, "image_id"), "7", "annotations[1] (id 2): image_id: expected int, got str"),
     (("annotations", 1, "image_id"), DELETE, "annotations[1] (id 2): image_id is missing"),
-    (
-        ("annotations", 1, "category_id"),
-        91,
-        "annotations[1] (id 2): category_id 91 is the id of no category of the file",
-    ),
     (("annotations", 1, "iscrowd"), 2, "annotations[1] (id 2): iscrowd is 2, not 0 or 1"),
     (("annotations", 1, "iscrowd"), None, "annotations[1] (id 2): iscrowd: expected int, got null"),
     (("annotations", 1, "id"), "x", 'annotations[1] (id "x"): id: expected int, got str'),
     (("annotations", 1, "id"), {"a": 1}, "annotations[1]: id: expected int, got object"),
     (("annotations", 1), 5, "annotations[1]: expected object, got int"),
     (("annotations", 1), None, "annotations[1]: expected object, got null"),
-    (("images", 1, "width"), 0, "images[1] (id 3): width is 0, and an image has at least 1 pixel"),
     (("images", 1, "height"), -5, "images[1] (id 3): height is -5, and an image has at least 1 pixel"),
     (("images", 1, "height"), 10**400, "images[1] (id 3): height is above 2147483647, which no image is"),
     (("images", 1, "height"), 10**5000, "images[1] (id 3): height: integer value out of range"),
     (("images", 1, "width"), DELETE, "images[1] (id 3): width is missing"),
     (("images", 1, "width"), "51", "images[1] (id 3): width: expected int, got str"),
     (("images", 1, "width"), 51.5, "images[1] (id 3): width: expected int, got float"),
-    (("images", 1, "id"), 7, "images[1] (id 7): an image with the id 7 stands above already"),
     (("images", 1, "file_name"), 5, "images[1] (id 3): file_name: expected str, got int"),
     (
         ("images", 1, "file_name"),
@@ -326,26 +287,9 @@ FAULTS = [
         " ",
         'images[1] (id 3): image path: " " cannot be the path of a file: it is blank (REC008)',
     ),
-    (
-        ("images", 1, "file_name"),
-        "/data/a.png",
-        'images[1] (id 3): image path: "/data/a.png" is an absolute path, not a relative path (REC006)',
-    ),
     (("categories", 1, "id"), 1, "categories[1] (id 1): a category with the id 1 stands above already"),
     (("categories", 1, "name"), "_", 'categories[1] (id 5): name: the desc "" is blank (OBJ001)'),
     (("categories", 1, "name"), DELETE, "categories[1] (id 5): name is missing"),
-    (
-        ("categories", 1, "name"),
-        "<|endoftext|>",
-        'categories[1] (id 5): name: the desc "<|endoftext|>" holds <|endoftext|>, which the tokenizer reads as a '
-        "special token (OBJ003)",
-    ),
-    (
-        ("categories", 1, "name"),
-        "cat<|im_end|>",
-        'categories[1] (id 5): name: the desc "cat<|im_end|>" holds <|im_end|>, which the tokenizer reads as a '
-        "special token (OBJ003)",
-    ),
     (("categories",), DELETE, f"categories is missing; {SHAPE}"),
     (("annotations",), {}, f"annotations: expected array, got object; {SHAPE}"),
     (("images",), None, f"images: expected array, got null; {SHAPE}"),
@@ -674,13 +618,6 @@ def test_command_writes_a_file_and_reports(tmp_path, capsys):
     assert lines_of(out)[0]["objects"] == [MASK, CAT, LIGHT_POLY]
 
 
-@pytest.mark.parametrize("name", ["out.jsonl", "out.jsonl.gz", "out.jsonl.zst"])
-def test_token_form_and_compressed_output(tmp_path, name):
-    out = tmp_path / name
-    assert run(["convert", "coco", str(SMALL / "instances.json"), "-o", str(out), "--coords", "token"]) == 0
-    assert lines_of(out)[0]["objects"][1] == {"desc": "cat", "bbox_2d": [TOKENS[k] for k in CAT["bbox_2d"]]}
-
-
 def test_output_is_the_same_every_time(tmp_path):
     for name in ("a.jsonl.gz", "b.jsonl.gz"):
         assert run(["convert", "coco", str(SMALL / "instances.json"), "-o", str(tmp_path / name)]) == 0
@@ -725,34 +662,18 @@ def test_wrong_usage(arguments, end, capsys, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_fault_late_in_the_source_leaves_no_file(tmp_path, capsys):
-    document = small()
-    document["images"].reverse()
-    document["annotations"][4]["bbox"] = [500, 0, 10, 10]
-    source = tmp_path / "a.json"
-    source.write_text(json.dumps(document))
-    assert run(["convert", "coco", str(source), "-o", str(tmp_path / "out.jsonl")]) == 2
-    assert capsys.readouterr().err.startswith(f"error: {source}: annotations[4] (id 5): reaches 409 pixels out of")
-    assert list(tmp_path.iterdir()) == [source]
-
-
 def test_outputs_that_are_refused(tmp_path, capsys):
-    source, there = tmp_path / "a.json", tmp_path / "out.jsonl"
+    source = tmp_path / "a.json"
     source.write_bytes(DATA)
-    there.write_text("mine\n")
     cases = [
         ([str(source), "--overwrite"], f"{source}: is being read; name another output"),
-        ([str(there)], f"{there}: exists already; name another output, or pass --overwrite"),
         ([str(tmp_path)], f"{tmp_path}: is a folder; name a file"),
         ([str(tmp_path / "no/out")], f"{tmp_path / 'no/out'}: cannot be written: No such file or directory"),
     ]
     for arguments, message in cases:
         assert run(["convert", "coco", str(source), "-o", *arguments]) == 2
         assert capsys.readouterr().err == f"error: {message}\n"
-    assert there.read_text() == "mine\n"
     assert source.read_bytes() == DATA
-    assert run(["convert", "coco", str(source), "-o", str(there), "--overwrite"]) == 0
-    assert len(lines_of(there)) == 2
 
 
 @pytest.mark.parametrize("name", ["convert", "coords"])
@@ -774,12 +695,10 @@ def image_sizes_agree(out, root):
             assert image.size == (value["width"], value["height"])
 
 
-@pytest.mark.parametrize(("name", "prefix"), [("instances.json", "images"), ("lvis.json", "")])
 @pytest.mark.parametrize("geometry", list(Geometry))
-def test_small_fixture_is_clean(tmp_path, name, prefix, geometry):
+def test_lvis_is_clean(tmp_path, geometry):
     out = tmp_path / "out.jsonl"
-    arguments = ["-o", str(out), "--image-prefix", prefix, "--geometry", geometry.value]
-    assert run(["convert", "coco", str(SMALL / name), *arguments]) == 0
+    assert run(["convert", "coco", str(SMALL / "lvis.json"), "-o", str(out), "--geometry", geometry.value]) == 0
     image_sizes_agree(out, SMALL)
     assert run(["validate", str(out), "--check-images", "--image-root", str(SMALL)]) == 0
 
