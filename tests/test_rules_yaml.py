@@ -28,52 +28,9 @@ from coordspec.jsonl.parse import parse_line
 from coordspec.record import DetObject, Record, render_payload
 
 RULES = list(rule_book().by_name.values())
-DATA_RULES = list(rule_book().about("data").by_name.values())
 LINE_FAMILIES = ("JSN", "REC", "OBJ", "GEO", "DUP")
 """Families whose rules one line can break; IMG needs files and DAT a whole file, and are tested with the validator."""
 
-# The rules that the issue lists by name.
-PROMISED = [
-    "invalid-json",
-    "invalid-utf8",
-    "byte-order-mark",
-    "blank-line",
-    "not-an-object",
-    "duplicate-key",
-    "non-finite-number",
-    "lone-surrogate",
-    "too-deep",
-    "too-long",
-    "missing-field",
-    "wrong-type",
-    "unknown-field",
-    "bad-size",
-    "no-images",
-    "image-path-not-relative",
-    "image-path-escape",
-    "blank-desc",
-    "control-char-desc",
-    "special-token-desc",
-    "missing-geometry",
-    "multiple-geometry",
-    "legacy-key",
-    "bbox-arity",
-    "poly-arity",
-    "coord-range",
-    "coord-type",
-    "coord-token-malformed",
-    "mixed-coords",
-    "inverted-box",
-    "degenerate-box",
-    "poly-points-mismatch",
-    "image-missing",
-    "image-unreadable",
-    "image-size-mismatch",
-    "duplicate-object",
-    "suspect-xywh",
-    "suspect-pixel-coords",
-    "suspect-double-normalised",
-]
 
 # Bad lines that are too long to write into a contract.
 BUILT_BAD_LINES = {
@@ -120,10 +77,6 @@ def test_no_code_is_retired() -> None:
     assert set(document["retired"]).isdisjoint(entry["code"] for entry in document["rules"])
 
 
-def test_every_promised_rule_exists() -> None:
-    assert [name for name in PROMISED if name not in rule_book().by_name] == []
-
-
 @by_name(RULES)
 def test_no_text_is_empty(item: Rule) -> None:
     texts = {name: getattr(item, name) for name in ("message", "fix", "why", "spec", "good")}
@@ -137,18 +90,6 @@ def test_no_text_is_empty(item: Rule) -> None:
 
 
 @by_name([item for item in RULES if item.family in LINE_FAMILIES])
-def test_the_bad_line_breaks_its_rule_and_no_other(item: Rule) -> None:
-    line = BUILT_BAD_LINES.get(item.name, item.bad_line)
-    assert line is not None
-    assert {finding.rule for finding in findings(item, line)} == {item.name}
-
-
-@by_name(DATA_RULES)
-def test_the_good_line_breaks_nothing(item: Rule) -> None:
-    assert findings(item, item.good.encode()) == []
-
-
-@by_name([item for item in RULES if item.family in LINE_FAMILIES])
 def test_the_bad_line_fills_every_placeholder(item: Rule) -> None:
     line = BUILT_BAD_LINES.get(item.name, item.bad_line)
     assert line is not None
@@ -159,12 +100,6 @@ def test_the_bad_line_fills_every_placeholder(item: Rule) -> None:
 
 def placeholders(text: str) -> set[str]:
     return {name for _, name, _, _ in Formatter().parse(text) if name is not None}
-
-
-@by_name([item for item in DATA_RULES if item.family not in LINE_FAMILIES and item.bad is not None])
-def test_other_bad_lines_are_strict_json(item: Rule) -> None:
-    assert item.bad is not None
-    assert parse_line(item.bad.encode(), len(item.bad), 1 << 20).faults == []
 
 
 # ---------------------------------------------------------------- examples of configs
@@ -254,22 +189,32 @@ SEEDS = [
     },
 ]
 VALUES = [
-    *(None, True, False, 0, -1, 1, 2, 3, 999, 1000, 10**20, 3.5, 3.0, 640.0, 1e300),
     *(
+        None,
+        True,
+        False,
+        0,
+        -1,
+        1,
+        2,
+        3,
+        999,
+        1000,
+        10**20,
+        3.5,
+        3.0,
+        640.0,
+        1e300,
         "",
         " ",
         "cat",
         "a\nb",
         "../a",
         "/a",
-        "<|im_end|>",
-        "<|coord_5|>",
-        "<|coord_05|>",
-        "<|coord_1000|>",
-        "<|coord_5|>\n",
     ),
-    *("<|coord_٣|>", "<|coord_|>", [], {}, [1, 2, 3, 4], [4, 3, 2, 1], [1, 2, 3, 4, 5], [1, 2, 3, 4, 5, 6]),
-    *([1, 2, 3, 4, 5, 6, 7], [[1, 2], [3, 4], [5, 6]], [[1, 2], 3], [[1, 2, 3]], ["<|coord_1|>"] * 4, [1.0] * 4),
+    *("<|im_end|>", "<|coord_5|>", "<|coord_05|>", "<|coord_1000|>", "<|coord_5|>\n", "<|coord_٣|>", "<|coord_|>"),
+    *([], {}, [1, 2, 3, 4], [4, 3, 2, 1], [1, 2, 3, 4, 5], [1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 5, 6, 7]),
+    *([[1, 2], [3, 4], [5, 6]], [[1, 2], 3], [[1, 2, 3]], ["<|coord_1|>"] * 4, [1.0] * 4),
     {"desc": "x", "bbox_2d": [1, 2, 3, 4]},
 ]
 KEYS = sorted({*record_contract().fields, *record_contract().object_fields, *record_contract().legacy, "sumary"})

@@ -18,9 +18,7 @@ from PIL import Image
 
 import mutants
 from conftest import Done
-from coordspec import __version__
 from coordspec.contracts import Rule, rule, rule_book
-from coordspec.errors import Severity
 
 pytestmark = pytest.mark.terminal
 
@@ -53,114 +51,6 @@ def report(done: Done) -> dict[str, Any]:
     return document
 
 
-# -------------------------------------------------------------------------------------------------------- exit status
-
-STATUSES = [
-    # lines, options, status, last line
-    ([GOOD], [], 0, "✓ 1 record in 1 file is valid"),
-    ([GOOD, GOOD], [], 0, "✓ 2 records in 1 file are valid"),
-    ([WARNING], [], 0, "✓ 1 record in 1 file is valid, 1 warning"),
-    ([WARNING], ["--strict"], 1, "✗ 1 error in 1 of 1 record (1 file)"),
-    ([ERROR, GOOD], [], 1, "✗ 1 error in 1 of 2 records (1 file)"),
-    ([BOTH], [], 1, "✗ 1 error, 1 warning in 1 of 1 record (1 file)"),
-    ([BOTH], ["--strict"], 1, "✗ 2 errors in 1 of 1 record (1 file)"),
-    ([ERROR], ["--ignore", "coord-range"], 0, "✓ 1 record in 1 file is valid"),
-    ([BOTH], ["--ignore", "coord-range"], 0, "✓ 1 record in 1 file is valid, 1 warning"),
-    ([], [], 1, "✗ 1 error in 0 records (1 file)"),
-]
-
-
-@pytest.mark.parametrize("case", STATUSES)
-def test_exit_status(case: tuple[list[str], list[str], int, str], coordspec: Run, write: Write) -> None:
-    lines, options, status, verdict = case
-    write("a.jsonl", *lines)
-    done = coordspec("validate", "a.jsonl", *options)
-    assert (done.status, done.out.splitlines()[-1], done.err) == (status, verdict, "")
-
-
-def test_the_process_exits_with_that_status(spawn: Run, write: Write) -> None:
-    for name, line in (("good", GOOD), ("bad", ERROR)):
-        write(f"{name}.jsonl", line)
-    assert [spawn("validate", f"{name}.jsonl").status for name in ("good", "bad", "nothing")] == [0, 1, 2]
-
-
-def test_a_finding_as_text(coordspec: Run, write: Write) -> None:
-    write("a.jsonl", GOOD, ERROR)
-    place = f"a.jsonl:2:{ERROR.index('1000') + 1}"
-    done = coordspec("validate", "a.jsonl")
-    assert done.out.splitlines() == [
-        f"{place}: error: objects[0].bbox_2d[2]: 1000 is above the maximum 999 (GEO003 coord-range)",
-        "    hint: write a norm1000 coordinate, from 0 to 999",
-        "",
-        "  1  error    GEO003  coord-range",
-        "",
-        "✗ 1 error in 1 of 2 records (1 file)",
-    ]
-
-
-def test_unreadable_wins_over_findings_and_the_other_files_are_checked(
-    coordspec: Run, write: Write, tmp_path: Path
-) -> None:
-    write("a.jsonl", ERROR)
-    (tmp_path / "b.jsonl.gz").write_bytes(b"no gzip")
-    write("c.jsonl", WARNING)
-    done = coordspec("validate", ".", "--format", "json")
-    assert done.status == 2
-    document = report(done)
-    assert document["unreadable"] == [{"path": "b.jsonl.gz", "reason": "Not a gzipped file (b'no')"}]
-    assert document["summary"]["by_rule"] == {"coord-range": 1, "degenerate-box": 1}
-    assert document["summary"]["files"] == 3
-
-
-# --------------------------------------------------------------------------------------------------------- JSON report
-
-
-def test_the_json_report_has_these_keys(coordspec: Run, write: Write) -> None:
-    write("a.jsonl", GOOD, BOTH)
-    done = coordspec("validate", "a.jsonl", "--format", "json")
-    offset, box, corner = len(GOOD) + 1, BOTH.index("[1, 2"), BOTH.index("1000")
-    assert report(done) == {
-        "version": __version__,
-        "summary": {
-            "files": 1,
-            "records": 2,
-            "valid": 1,
-            "invalid": 1,
-            "errors": 1,
-            "warnings": 1,
-            "by_rule": {"coord-range": 1, "degenerate-box": 1},
-        },
-        "issues": [
-            {
-                "code": "GEO008",
-                "name": "degenerate-box",
-                "severity": "warning",
-                "path": "a.jsonl",
-                "line": 2,
-                "column": box + 1,
-                "byte_offset": offset + box,
-                "pointer": "/objects/0/bbox_2d",
-                "message": "the box [1, 2, 1, 1000] has no width",
-                "hint": "check the annotation; a box of a real object is at least one bin wide and high",
-            },
-            {
-                "code": "GEO003",
-                "name": "coord-range",
-                "severity": "error",
-                "path": "a.jsonl",
-                "line": 2,
-                "column": corner + 1,
-                "byte_offset": offset + corner,
-                "pointer": "/objects/0/bbox_2d/3",
-                "message": "1000 is above the maximum 999",
-                "hint": "write a norm1000 coordinate, from 0 to 999",
-            },
-        ],
-        "truncated": False,
-    }
-    assert list(report(done)) == ["version", "summary", "issues", "truncated"]
-
-
 # -------------------------------------------------------------------------------------------------------------- rules
 
 BUILT_BAD_FILES = {
@@ -169,6 +59,8 @@ BUILT_BAD_FILES = {
 }
 """Bad examples that a line of the contract cannot hold."""
 DAT_LINES = 60
+LINE_FAMILIES = ("JSN", "REC", "OBJ", "GEO", "DUP")
+"""Families whose bad example breaks its rule and no other; a whole file, or an image, may break several."""
 
 
 def example_file(rule: Rule, line: bytes) -> bytes:
@@ -201,6 +93,7 @@ def test_the_bad_example_breaks_its_rule(rule: Rule, coordspec: Run, tmp_path: P
     done = coordspec("validate", "bad.jsonl", *example_options(rule), "--format", "json")
     document = report(done)
     assert document["summary"]["by_rule"].get(rule.name), document
+    assert len(document["summary"]["by_rule"]) == 1 or rule.family not in LINE_FAMILIES
     issue = next(issue for issue in document["issues"] if issue["name"] == rule.name)
     assert (issue["code"], issue["severity"]) == (rule.code, rule.severity.value)
     assert done.status == int(document["summary"]["errors"] > 0)
@@ -246,15 +139,8 @@ def tree(write: Write, tmp_path: Path) -> None:
 
 
 WORDS = [
-    (["data"], ["data/a.jsonl", "data/c.jsonl.gz", "data/d.jsonl.zst", "data/deep/er/b.jsonl"]),
     (["data/"], ["data/a.jsonl", "data/c.jsonl.gz", "data/d.jsonl.zst", "data/deep/er/b.jsonl"]),
-    (["data/a.jsonl"], ["data/a.jsonl"]),
-    (["data/*.jsonl"], ["data/a.jsonl"]),
     (["data/?.jsonl*"], ["data/a.jsonl", "data/c.jsonl.gz", "data/d.jsonl.zst"]),
-    (["data/**/*.jsonl"], ["data/a.jsonl", "data/deep/er/b.jsonl"]),
-    (["data/deep/er/b.jsonl", "data/a.jsonl"], ["data/deep/er/b.jsonl", "data/a.jsonl"]),
-    (["data/a.jsonl", "data/a.jsonl"], ["data/a.jsonl"]),
-    (["data/a.jsonl", "data"], ["data/a.jsonl", "data/c.jsonl.gz", "data/d.jsonl.zst", "data/deep/er/b.jsonl"]),
     (["data/deep", "data/*/*/b.jsonl"], ["data/deep/er/b.jsonl"]),
     (["data/a.jsonl", "./data/a.jsonl", "data//a.jsonl"], ["data/a.jsonl"]),
     (["data/a.jsonl", "link.jsonl"], ["data/a.jsonl", "link.jsonl"]),  # its images stand in another folder
@@ -271,9 +157,6 @@ def test_what_words_mean(words: list[str], files: list[str], coordspec: Run, tmp
 
 
 NO_FILES = [
-    ("nothing.jsonl", "error: nothing.jsonl: no such file or folder\n"),
-    ("*.nothing", "error: *.nothing: no file matches\n"),
-    ("empty", "error: empty: no .jsonl, .jsonl.gz, .jsonl.zst file in this folder\n"),
     ("dangling.jsonl", "error: dangling.jsonl: no such file or folder\n"),
     ("n" * 300, f"error: {'n' * 300}: File name too long\n"),
 ]
@@ -282,15 +165,8 @@ NO_FILES = [
 @pytest.mark.parametrize(("word", "message"), NO_FILES, ids=[word[:20] for word, _ in NO_FILES])
 def test_words_that_mean_no_file(word: str, message: str, spawn: Run, write: Write, tmp_path: Path) -> None:
     write("a.jsonl", GOOD)
-    (tmp_path / "empty").mkdir()
     (tmp_path / "dangling.jsonl").symlink_to("nowhere")
     assert spawn("validate", "a.jsonl", word) == Done(2, "", message)
-
-
-def test_no_paths_is_wrong_usage(coordspec: Run) -> None:
-    done = coordspec("validate")
-    assert (done.status, done.out) == (2, "")
-    assert "Missing argument 'PATHS...'" in done.err
 
 
 def test_standard_input(spawn: Run, write: Write) -> None:
@@ -312,20 +188,11 @@ def test_pipes_with_a_name(path: str, spawn: Run) -> None:
 MANY = (
     GOOD[:-1] + ', "extra": 1, "objects": [{"desc": " ", "bbox_2d": [5, 5, 1, 1000]}, {"desc": "a", "bbox_2d": [5]}]}'
 )
-MANY_RULES = {"duplicate-key", "unknown-field", "blank-desc", "coord-range", "inverted-box", "bbox-arity"}
 
 CHOICES = [
-    ([], MANY_RULES),
-    (["--select", "coord-range"], {"coord-range"}),
-    (["--select", "GEO003"], {"coord-range"}),
-    (["--select", "geo003"], {"coord-range"}),
     (["--select", "COORD_RANGE"], {"coord-range"}),
-    (["--select", "GEO"], {"coord-range", "inverted-box", "bbox-arity"}),
     (["--select", "OBJ,coord-range, JSN006"], {"blank-desc", "coord-range", "duplicate-key"}),
-    (["--select", "OBJ", "--select", "JSN"], {"blank-desc", "duplicate-key"}),
-    (["--ignore", "GEO"], {"duplicate-key", "unknown-field", "blank-desc"}),
     (["--ignore", "GEO,OBJ", "--ignore", "duplicate-key"], {"unknown-field"}),
-    (["--select", "GEO", "--ignore", "GEO003"], {"inverted-box", "bbox-arity"}),
     (["--ignore", "coord-range", "--select", "coord-range,OBJ"], {"blank-desc"}),
     (["--select", "IMG"], set()),
 ]
@@ -350,11 +217,9 @@ def test_a_rule_may_be_chosen_alone_for_any_line(rule: Rule, coordspec: Run, tmp
 
 
 WRONG_CHOICES = [
-    (["--select", "coord-rang"], "no rule is called 'coord-rang' (did you mean 'coord-range'?)"),
     (["--ignore", "GEO,GEO0003"], "no rule is called 'GEO0003' (did you mean 'GEO003'?)"),
     (["--select", "qqqq"], "no rule is called 'qqqq'"),
     (["--select", "GEO,"], "no rule is called ''"),
-    (["--select", "GEO", "--ignore", "GEO"], "--select and --ignore leave no rule to check"),
     (["--ignore", ",".join(rule_book().about("data").families)], "--select and --ignore leave no rule to check"),
 ]
 
@@ -398,11 +263,6 @@ def test_errors_are_never_hidden_by_warnings(most: int, jobs: int, coordspec: Ru
     assert first[0] == ("a.jsonl", 1)
 
 
-def test_text_says_how_much_is_not_listed(coordspec: Run, write: Write) -> None:
-    write("a.jsonl", *[ERROR] * 5)
-    assert "… 3 more findings not listed (--max-errors)" in coordspec("validate", "a.jsonl", "--max-errors", 2).out
-
-
 def test_one_line_may_hold_more_findings_than_are_listed(coordspec: Run, write: Write) -> None:
     boxes = ", ".join(f'{{"desc": "x{i}", "bbox_2d": [1, 2, 1000, 4]}}' for i in range(50))
     write("a.jsonl", '{"images": ["a.png"], "width": 9, "height": 9, "objects": [' + boxes + "]}")
@@ -413,36 +273,8 @@ def test_one_line_may_hold_more_findings_than_are_listed(coordspec: Run, write: 
 
 def test_statistics(coordspec: Run, write: Write) -> None:
     write("a.jsonl", *[WARNING] * 12, ERROR)
-    assert coordspec("validate", "a.jsonl", "--statistics") == Done(
-        1,
-        "\n".join(
-            [
-                "",
-                "   1  error    GEO003  coord-range",
-                "  12  warning  GEO008  degenerate-box",
-                "",
-                "note: only counts were asked for (--statistics)",
-                "✗ 1 error, 12 warnings in 1 of 13 records (1 file)",
-                "",
-            ]
-        ),
-        "",
-    )
     document = report(coordspec("validate", "a.jsonl", "--statistics", "--format", "json"))
     assert (document["issues"], document["summary"]["by_rule"]) == ([], {"coord-range": 1, "degenerate-box": 12})
-
-
-def test_sample(coordspec: Run, write: Write) -> None:
-    write("a.jsonl", *[ERROR] * 100)
-    lines = []
-    for seed in (0, 0, 1):
-        done = coordspec("validate", "a.jsonl", "--sample", 5, "--seed", seed, "--format", "json")
-        document = report(done)
-        assert (document["summary"]["records"], document["summary"]["errors"], done.status) == (5, 5, 1)
-        assert document["notes"] == [f"only a sample was checked: at most 5 lines of each file, seed {seed}"]
-        lines.append([issue["line"] for issue in document["issues"]])
-    assert lines[0] == lines[1] != lines[2]
-    assert lines[0] == sorted(set(lines[0]))
 
 
 # ------------------------------------------------------------------------------------------------------------ baseline
@@ -458,14 +290,6 @@ def known(coordspec: Run, write: Write) -> None:
 
 
 @pytest.mark.usefixtures("known")
-def test_the_baseline_holds_counts_by_file_and_code(tmp_path: Path) -> None:
-    assert json.loads((tmp_path / "known.json").read_text()) == {
-        "version": 1,
-        "files": {"a.jsonl": {"GEO003": 2, "GEO008": 1}, "b.jsonl": {"GEO008": 1}},
-    }
-
-
-@pytest.mark.usefixtures("known")
 def test_a_baseline_silences_what_it_holds(coordspec: Run) -> None:
     for options in ([], ["--strict"], ["--jobs", "2"]):
         done = coordspec("validate", "a.jsonl", "b.jsonl", "--baseline", "known.json", "--format", "json", *options)
@@ -473,17 +297,6 @@ def test_a_baseline_silences_what_it_holds(coordspec: Run) -> None:
         assert (done.status, document["issues"], document["summary"]["by_rule"]) == (0, [], {})
         assert document["notes"] == ["4 findings stand in the baseline and are not counted"]
         assert (document["summary"]["errors"], document["truncated"]) == (0, False)
-
-
-@pytest.mark.usefixtures("known")
-def test_one_finding_more_shows_all_of_its_rule_in_its_file(coordspec: Run, write: Write) -> None:
-    write("a.jsonl", ERROR, GOOD, ERROR, WARNING, ERROR)
-    done = coordspec("validate", "a.jsonl", "b.jsonl", "--baseline", "known.json", "--format", "json")
-    document = report(done)
-    assert [(i["path"], i["line"], i["name"]) for i in document["issues"]] == [
-        ("a.jsonl", line, "coord-range") for line in (1, 3, 5)
-    ]
-    assert (document["summary"]["by_rule"], done.status) == ({"coord-range": 3}, 1)
 
 
 @pytest.mark.usefixtures("known")
@@ -643,15 +456,12 @@ def test_an_older_report_is_replaced(coordspec: Run, write: Write, tmp_path: Pat
 WRONG_OUTPUTS = [
     (["--format", "json", "-o", "a", "-o", "b"], "-o b follows no --format of its own; write --format NAME -o b"),
     (["-o", "a", "-o", "b"], "-o b follows no --format of its own; write --format NAME -o b"),
-    (["--format", "json", "--format", "text"], "standard output: is named for two reports; give each an -o of its own"),
     (["-o", "a", "--format", "json", "-o", "a"], "a: is named for two reports; give each an -o of its own"),
     (["-o", "a", "--format", "json", "-o", "./a"], "a: is named for two reports; give each an -o of its own"),
-    (["-o", "bad.jsonl"], "bad.jsonl: is being read; name another output"),
     (["-o", "link"], "link: is being read; name another output"),
     (["-o", "hard"], "hard: is being read; name another output"),
     (["-o", "folder"], "folder: is a folder; name a file"),
     (["-o", "nowhere/r"], "nowhere/r: cannot be written: No such file or directory"),
-    (["--format", "xml"], "Invalid value for '--format': 'xml' is not one of"),
 ]
 
 
@@ -699,28 +509,11 @@ def test_no_colours_where_nobody_looks(spawn: Run, write: Write) -> None:
 
 # ------------------------------------------------------------------------------------------------------- other options
 
-PIXEL_LINES = [
-    # box in an image of 640 × 480, findings by rule
-    ([0, 0, 640, 480], []),
-    ([0.5, 1.25, 100.0, 479.999], []),
-    ([0, 0, 640.5, 480], [("/objects/0/bbox_2d/2", "640.5 is above the maximum 640")]),
-    ([0, 0, 500, 481], [("/objects/0/bbox_2d/3", "481 is above the maximum 480")]),
-    ([-1, 0, 500, 480], [("/objects/0/bbox_2d/0", "-1 is below the minimum 0")]),
-    (
-        ["<|coord_1|>", 0, 500, 480],
-        [("/objects/0/bbox_2d/0", '"<|coord_1|>" is a string, not a coordinate')],
-    ),
-    ([True, 0, 500, 480], [("/objects/0/bbox_2d/0", "true is a boolean, not a coordinate")]),
-]
 
-
-@pytest.mark.parametrize(("box", "findings"), PIXEL_LINES)
-def test_pixel_space(box: list[Any], findings: list[tuple[str, str]], coordspec: Run, write: Write) -> None:
-    line = {"images": ["a.png"], "width": 640, "height": 480, "objects": [{"desc": "cat", "bbox_2d": box}]}
-    write("a.jsonl", json.dumps(line))
+def test_a_boolean_is_no_pixel(coordspec: Run, write: Write) -> None:
+    write("a.jsonl", GOOD.replace("[1,", "[true,"))
     done = coordspec("validate", "a.jsonl", "--coord-space", "pixel", "--format", "json")
-    assert [(issue["pointer"], issue["message"]) for issue in report(done)["issues"]] == findings
-    assert done.status == bool(findings)
+    assert [issue["message"] for issue in report(done)["issues"]] == ["true is a boolean, not a coordinate"]
 
 
 def test_whole_file_checks_on_coordinates_are_silent_in_pixel_space(coordspec: Run, write: Write) -> None:
@@ -730,20 +523,8 @@ def test_whole_file_checks_on_coordinates_are_silent_in_pixel_space(coordspec: R
         assert not [n for n in report(done)["summary"]["by_rule"] if n.startswith("suspect")]
 
 
-def test_max_line_bytes(coordspec: Run, write: Write) -> None:
-    write("a.jsonl", GOOD, GOOD + " ", GOOD)
-    assert coordspec("validate", "a.jsonl", "--max-line-bytes", len(GOOD) + 1).status == 0
-    document = report(coordspec("validate", "a.jsonl", "--max-line-bytes", len(GOOD), "--format", "json"))
-    assert [(i["line"], i["column"], i["message"]) for i in document["issues"]] == [
-        (2, 1, f"the line is {len(GOOD) + 1} bytes long, above the maximum {len(GOOD)}")
-    ]
-
-
-def test_image_root_needs_a_check_of_images(coordspec: Run, write: Write) -> None:
+def test_image_root_is_a_folder(coordspec: Run, write: Write) -> None:
     write("a.jsonl", GOOD)
-    done = coordspec("validate", "a.jsonl", "--image-root", ".")
-    assert (done.status, done.out) == (2, "")
-    assert done.err.splitlines()[-1] == "Error: --image-root does nothing without --check-images"
     assert coordspec("validate", "a.jsonl", "--image-root", "nowhere", "--check-images").status == 2
     assert coordspec("validate", "a.jsonl", "--image-root", ".", "--check-images").status == 1
     assert coordspec("validate", "a.jsonl", "--image-root", ".", "--decode-images").status == 1
@@ -760,7 +541,3 @@ def test_numbers_have_a_minimum(option: str, value: str, coordspec: Run, write: 
     done = coordspec("validate", "a.jsonl", option, value)
     assert (done.status, done.out) == (2, "")
     assert f"Invalid value for '{option}'" in done.err
-
-
-def test_every_rule_has_a_severity_that_the_table_knows() -> None:
-    assert {rule.severity for rule in RULES} <= set(Severity)
