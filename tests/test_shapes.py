@@ -123,11 +123,6 @@ def test_a_data_set_has_some_of_everything():
     assert overlapping > 10
 
 
-@pytest.mark.parametrize(("share", "empty"), [(0.0, 0), (1.0, 50)])
-def test_empty_share(share, empty):
-    assert sum(not scene(0, "train", i, SceneSpec(empty_share=share)).shapes for i in range(50)) == empty
-
-
 def test_shapes_stand_out_from_every_background():
     for index in range(100):
         ground = draw(scene(0, "val", index, SceneSpec(empty_share=1))).getextrema()

@@ -194,9 +194,6 @@ def test_few_boxes_raise_no_suspicion(case: tuple[Any, Any, set[str]], tmp_path:
 
 EXAMPLES = [
     # a box in an image of 640 × 480 that is wrong for certain, and the rule
-    ([600, 400, 100, 50], "suspect-xywh"),
-    ([100, 80, 319, 239], "suspect-pixel-coords"),
-    ([999, 700, 999, 999], "suspect-double-normalised"),
     ([0, 0, 1, 1], None),
     ([0, 0, 0, 1], "suspect-double-normalised"),
 ]
@@ -254,21 +251,10 @@ def test_polygons_and_negatives_raise_no_suspicion(tmp_path: Path) -> None:
 
 MESSAGES = [
     (
-        XYWH,
-        [600, 400, 100, 50],
-        "the boxes look like x, y, width, height: 60 of 60 are inverted as corners, "
-        "and nearly all of those fit as width and height",
-    ),
-    (
         PIXEL,
         [100, 80, 319, 239],
         "the coordinates look like pixels: in 0 of the 60 images that could tell a box reaches past the image's own "
         "width or height, and in bins from 0 to 999 most would",
-    ),
-    (
-        DOUBLE,
-        [999, 700, 999, 900],
-        "the coordinates look normalised twice: 60 of 60 boxes start at the far edge, bin 999",
     ),
     (
         DOUBLE,
@@ -315,12 +301,3 @@ def test_an_unreadable_file_is_not_called_empty(tmp_path: Path) -> None:
     path.write_bytes(b"no gzip")
     outcome = validate_files([str(path)], ValidateOptions()).outcome
     assert (outcome.by_rule, len(outcome.unreadable)) == ({}, 1)
-
-
-def test_ignore_dat_silences_them_all(coordspec: Callable[..., Any], tmp_path: Path) -> None:
-    for write, sizes, names in WRONG.values():
-        check(tmp_path / "a.jsonl", [record(scene, write) for scene in scenes(0, sizes)])
-        done = [coordspec("validate", "a.jsonl", "--format", "json", *o) for o in ([], ["--ignore", "DAT"])]
-        rules = [json.loads(report.out)["summary"]["by_rule"] for report in done]
-        assert names & rules[0].keys()
-        assert rules[1] == {key: n for key, n in rules[0].items() if key not in SUSPECTS}
