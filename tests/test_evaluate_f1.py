@@ -49,10 +49,6 @@ def test_many_random_scenes_against_every_matching() -> None:
     compare_with_the_reference(10_000, 5, seed=2)
 
 
-def test_thresholds() -> None:
-    assert IOU_THRESHOLDS == (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
-
-
 @pytest.mark.parametrize("threshold", IOU_THRESHOLDS)
 def test_an_iou_on_a_threshold_reaches_it(threshold: float) -> None:
     percent = round(threshold * 100)
