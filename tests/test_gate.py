@@ -131,39 +131,10 @@ def test_decay_of_specs_and_tests(decay: str, tree: Path) -> None:
     assert WORDS.get(decay, outcome.issues[0].message) == outcome.issues[0].message
 
 
-def test_code_that_cannot_be_imported_turns_the_suite_red(tree: Path) -> None:
-    """No test is run then, so the gate has nothing new to say; it never stands alone."""
-    replace("adder.py", "def add", "def ad")(tree)
-    status, out = run_tests(tree)
-    assert status != 0, out
-
-
 ARTIFACTS: dict[str, tuple[Callable[[Path], None], list[str]]] = {
-    "deleted openspec": (delete("openspec"), ["no-openspec-root "]),
-    "deleted outcomes": (delete(".coordspec"), ["tests-not-run .coordspec/outcomes.json"]),
     "missing artifact": (
         delete(f"{CHANGED}/design.md"),
         [f"missing-artifact {CHANGED}/design.md", f"artifact-out-of-order {CHANGED}/tasks.md"],
-    ),
-    "blocked artifact": (
-        delete(f"{CHANGED}/design.md", f"{CHANGED}/tasks.md"),
-        [f"missing-artifact {CHANGED}/design.md", f"blocked-artifact {CHANGED}/tasks.md"],
-    ),
-    "ticked task": (
-        both(delete(f"{CHANGED}/design.md"), replace(f"{CHANGED}/tasks.md", "- [ ] 1.2", "- [x] 1.2")),
-        [
-            f"missing-artifact {CHANGED}/design.md",
-            f"artifact-out-of-order {CHANGED}/tasks.md",
-            f"task-ticked-early {CHANGED}/tasks.md:4",
-        ],
-    ),
-    "artifact of no bytes": (
-        lambda root: write(root / CHANGED / "design.md", "") and None,
-        [f"blank-artifact {CHANGED}/design.md", f"artifact-out-of-order {CHANGED}/tasks.md"],
-    ),
-    "unknown schema": (
-        replace(f"{CHANGED}/.openspec.yaml", "spec-driven", "test-driven"),
-        [f"change-not-loaded {CHANGED}/.openspec.yaml"],
     ),
     "requirement without SHALL": (
         replace(f"{CHANGED}/specs/sums/spec.md", "SHALL", "can"),

@@ -78,28 +78,6 @@ def test_a_record_alone_shows_stage_1(mask: Run, tmp_path: Path) -> None:
     assert found["report"]["fn"] == [0, 1, 2]
 
 
-@pytest.mark.parametrize("policy", ["unified", "rollout_matching", "reordered_gt_sft"])
-def test_every_policy(policy: str, mask: Run, tmp_path: Path) -> None:
-    write_set(tmp_path)
-    done = mask(*R, "--policy", policy, "--format", "json")
-    (found,) = samples(done)
-    assert found["policy"] == policy
-    assert list(json.loads(done.out)["policies"]) == [policy]
-    assert (done.status, done.err) == (0, "")
-
-
-def test_channel_a(mask: Run, tmp_path: Path) -> None:
-    write_set(tmp_path)
-    (found,) = samples(mask("--policy", "channel_a", "--format", "json"))
-    assert {slot["geometry"] for slot in found["slots"]} == {"fn"}
-
-
-def test_the_gate(mask: Run, tmp_path: Path) -> None:
-    write_set(tmp_path)
-    (found,) = samples(mask(*R, "--iou-gate", "0.99", "--format", "json"))
-    assert found["report"]["matches"] == []
-
-
 def test_ids_are_taken_as_they_are(mask: Run, tmp_path: Path) -> None:
     write_set(tmp_path)
     ids = [token_id for character in "{" + entry(1, CAT).split("<", 1)[0] for token_id in ids_of(character, NAME)]
@@ -147,25 +125,11 @@ def test_standard_input(spawn: Run, tmp_path: Path) -> None:
     assert [item["sample"] for item in samples(done)] == ["-:1"]
 
 
-def test_which_samples(mask: Run, tmp_path: Path) -> None:
+def test_more_samples_than_are_shown(mask: Run, tmp_path: Path) -> None:
     write_set(tmp_path, [ROLLOUT] * 6)
-    names = lambda *words: [item["sample"][-1] for item in samples(mask(*R, "--format", "json", *words))]  # noqa: E731
-    assert names() == list("123456")
-    assert names("--lines", "2", "--lines", "5-6") == list("256")
-    assert names("--max-samples", "2") == list("12")
     done = mask("--lines", "3-6", "--max-samples", "1", "--format", "json")
     assert [item["sample"] for item in samples(done)] == ["data.jsonl:3"]
     assert done.err == "note: 3 more samples not shown; see --max-samples and --lines\n"
-
-
-def test_lines_that_are_not_looked_at_are_not_read(mask: Run, tmp_path: Path) -> None:
-    write_set(tmp_path, [ROLLOUT] * 2)
-    with (tmp_path / "data.jsonl").open("a", encoding="utf-8") as stream:
-        stream.write("{broken\n")
-    assert mask("--lines", "2").status == 0
-    done = mask("--lines", "3")
-    assert done.status == 2
-    assert "data.jsonl:3: " in done.err
 
 
 # ------------------------------------------------------------------------------------------------------------- refused
@@ -181,7 +145,6 @@ ROLLOUT_FILES: dict[str, tuple[bytes, str]] = {
     "blank": (lines("", TEXT), "rollouts.jsonl:1: the line is blank (JSN"),
     "a list": (lines([1], TEXT), 'rollouts.jsonl:1: is a list, not an object with "ids" or "text"'),
     "neither": (lines(TEXT, {"txt": "{}"}), 'rollouts.jsonl:2: has neither "ids" nor "text"'),
-    "null text": (lines(TEXT, {"text": None}), 'rollouts.jsonl:2: has neither "ids" nor "text"'),
     "text of another type": (lines({"text": 1}), 'rollouts.jsonl:1: "text" is a string, not an integer'),
     "ids of another type": (lines({"ids": "12"}), 'rollouts.jsonl:1: "ids" is a list of integers'),
     "ids of booleans": (lines({"ids": [True]}), 'rollouts.jsonl:1: "ids" is a list of integers'),
@@ -189,24 +152,13 @@ ROLLOUT_FILES: dict[str, tuple[bytes, str]] = {
     "negative id": (lines({"ids": [-1]}, TEXT), "rollouts.jsonl:1: token 0: the id -1 is none of this"),
     "huge id": (lines({"ids": [10**30]}, TEXT), "rollouts.jsonl:1: token ids are a flat sequence of integers"),
     "lone surrogate": (b'{"text": "\\ud800"}\n', "rollouts.jsonl:1: "),
-    "too few": (lines(TEXT), "data.jsonl:2: has no rollout: rollouts.jsonl has 1 line and data.jsonl has 2; without"),
-    "too many": (lines(TEXT, TEXT, TEXT), "rollouts.jsonl:3: is for line 3, and data.jsonl has 2 lines"),
     "empty": (b"", "data.jsonl:1: has no rollout: rollouts.jsonl has 0 lines and data.jsonl has 2; without"),
-    "beyond": (lines({"index": 2, **TEXT}), "rollouts.jsonl:1: is for line 3, and data.jsonl has 2 lines"),
-    "twice": (
-        lines({"line": 2, **TEXT}, {"line": 2, **TEXT}),
-        "rollouts.jsonl:2: is a second rollout for line 2, after rollouts.jsonl:1",
-    ),
     "negative index": (lines({"index": -1, **TEXT}), 'rollouts.jsonl:1: "index" is an integer from 0, not -1'),
     "line zero": (lines({"line": 0, **TEXT}), 'rollouts.jsonl:1: "line" is an integer from 1, not 0'),
     "index of text": (lines({"index": "0", **TEXT}), "rollouts.jsonl:1: \"index\" is an integer from 0, not '0'"),
     "mixed": (
         lines({"index": 0, **TEXT}, TEXT),
         'rollouts.jsonl:2: has neither "index" nor "line", and line 1 the field "index"; all lines say it in one way',
-    ),
-    "other images": (
-        lines({"images": ["b.png"], **TEXT}, TEXT),
-        "rollouts.jsonl:1: is a rollout for 'b.png', and data.jsonl:1 has 'images/0.png'",
     ),
 }
 
@@ -285,23 +237,12 @@ def test_wrong_usage(case: str, coordspec: Run, tmp_path: Path) -> None:
 # --------------------------------------------------------------------------------------------------------------- forms
 
 
-def test_the_text_without_colours(mask: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_text_is_as_wide_as_the_terminal(mask: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_set(tmp_path)
     monkeypatch.setenv("COLUMNS", "60")
-    done = mask(*R)
-    lines = done.out.splitlines()
-    assert lines[:4] == [
-        "data.jsonl:1  images/0.png 64×48",
-        lines[1],
-        "  start_id 8; matches 0→0; fp 1; fn 1 2; dropped object_7 (unexpected_key); truncated no; fallback none",
-        "",
-    ]
-    assert re.fullmatch(r"  unified: \d+ tokens, \d+ in the cross entropy", lines[1])
-    assert "  dropped (unexpected_key): there is a key beside desc and the geometry" in lines
-    assert "  left out behind the cut:  and so on" in lines
-    assert "  matched  struct 1, desc 0, coord 0; box loss matched" in lines
-    assert "\x1b" not in done.out
-    assert max(len(line) for line in lines if re.match(" {4}[^ ]", line)) <= 60
+    lines = mask(*R).out.splitlines()
+    assert lines[0] == "data.jsonl:1  images/0.png 64×48"
+    assert 50 < max(len(line) for line in lines if re.match(" {4}[^ ]", line)) <= 60
 
 
 class Terminal(io.StringIO):
@@ -311,23 +252,15 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.mark.parametrize("no_color", [False, True])
-def test_colours_in_a_terminal(no_color: bool, mask: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_colours_in_a_terminal(mask: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_set(tmp_path)
     monkeypatch.delenv("NO_COLOR", raising=False)
-    if no_color:
-        monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
-    plain = mask(*R).out
-    terminal = Terminal()
-    monkeypatch.setattr("sys.stdout", terminal)
+    monkeypatch.setattr("sys.stdout", terminal := Terminal())
     mask(*R)
     text = terminal.getvalue()
-    assert ("\x1b[" in text) is not no_color
-    assert re.sub(r"\x1b\[[0-9;]*m", "", text) == plain
-    if not no_color:
-        assert "\x1b[32m\x1b[4m" in text  # matched, underlined: in the cross entropy
-        assert re.search(r"\x1b\[31m[^\x1b]*object_2", text)  # false positive, not underlined
+    assert "\x1b[32m\x1b[4m" in text  # matched, underlined: in the cross entropy
+    assert re.search(r"\x1b\[31m[^\x1b]*object_2", text)  # false positive, not underlined
 
 
 def test_an_encoding_without_these_characters(spawn: Run, tmp_path: Path) -> None:

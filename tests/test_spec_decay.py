@@ -36,13 +36,6 @@ def test_an_edited_then_is_stale(project: Project) -> None:
     assert project.covered() == (2, 3)
 
 
-def test_an_edited_then_is_not_covered_before_the_next_run(project: Project) -> None:
-    project.run()
-    project.edit(SPEC_MD, "answers 42", "answers 43")
-    project.edit(SPEC_MD, "sum: 3", "sum: 4")
-    assert project.covered() == (1, 3)
-
-
 def test_an_edited_heading_is_an_orphan_and_unbound(project: Project) -> None:
     project.edit(SPEC_MD, "Scenario: A question", "Scenario: A good question")
     errors(
@@ -61,19 +54,6 @@ def test_a_deleted_binding_is_a_failing_scenario(project: Project) -> None:
         bind("Answer", "A question"),
     )
     assert project.covered() == (2, 3)
-
-
-def test_a_deleted_test_is_not_covered_before_the_next_run(project: Project) -> None:
-    project.run()
-    (project.root / "tests/test_bound.py").unlink()
-    assert project.covered() == (1, 3)
-
-
-def test_a_new_scenario_fails(project: Project) -> None:
-    project.run()
-    project.write(SPEC_MD, SPEC + "\n#### Scenario: New\n- **WHEN** x\n- **THEN** y\n")
-    failed(project.run(), f"unbound: {SPEC_MD}:*: the scenario 'New' is bound to nothing*")
-    assert project.covered() == (3, 4)
 
 
 def test_a_scenario_bound_twice(project: Project) -> None:
