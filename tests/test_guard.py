@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from coordspec.contracts import Kind, Owner, rule_book
-from coordspec.errors import ContractError, Place
+from coordspec.errors import ContractError
 from coordspec.guard import check_target, require_sound
 from coordspec.record import DetObject, render_payload
 from coordspec.rollout.reasons import DropReason
@@ -96,26 +96,18 @@ BROKEN: list[tuple[str, Callable[[Target], Target], set[str]]] = [
     ("no keys", token("}}", '}, "x"}'), {"target-unreadable"}),
     ("a comma too many", token("}}", "},}"), {"target-unreadable"}),
     ("an escape that is none", token("dog", "d\\qg"), {"target-not-json", "injected-object"}),
-    ("a prediction nowhere", report(fp=()), {"prediction-partition"}),
     ("a prediction twice", report(fp=(0, 1)), {"prediction-partition"}),
     ("matched and missed", report(matches=((0, 0), (1, 1))), {"prediction-partition", "ground-truth-partition"}),
     ("an object nowhere", report(fn=()), {"ground-truth-partition", "slot-object", "start-id"}),
     ("an object that is none", report(fn=(2,)), {"ground-truth-partition", "slot-object", "slots-missing"}),
-    ("nothing dropped", report(dropped=()), {"dropped-entries"}),
     ("another key dropped", report(dropped=(("object_8", DropReason.MISSING_GEOMETRY),)), {"dropped-entries"}),
-    ("another first key", report(start_id=4), {"start-id"}),
     ("an injected key twice", token("8", "7"), {"injected-key"}),
-    ("another desc", token("dog", "cow"), {"injected-object"}),
     ("another bin", token("<|coord_500|>", "<|coord_501|>"), {"injected-object"}),
     ("a coordinate in letters", token("<|coord_700|>", "<|coord_" + "700|> "), {"injected-object"}),
-    ("a false positive supervised", weight(Owner.FP, Kind.STRUCT, 1), {"masked-token-supervised"}),
     ("a false positive's desc", weight(Owner.FP, Kind.DESC, 0.5), {"masked-token-supervised"}),
-    ("a matched desc", weight(Owner.MATCHED, Kind.DESC, 1), {"masked-token-supervised"}),
     ("a coordinate", weight(Owner.MATCHED, Kind.COORD, 1), {"masked-token-supervised"}),
-    ("the close", weight(Owner.FRAME, Kind.CLOSE, 1), {"masked-token-supervised"}),
     ("the end", weight(Owner.FRAME, Kind.END, 1), {"masked-token-supervised"}),
     ("structure left out", weight(Owner.MATCHED, Kind.STRUCT, 0), {"supervised-token-masked"}),
-    ("a missed desc left out", weight(Owner.FN, Kind.DESC, 0), {"supervised-token-masked"}),
     ("no number", weight(Owner.FN, Kind.DESC, float("nan")), {"supervised-token-masked"}),
     ("the opening brace", weight(Owner.FRAME, Kind.OPEN, 0), {"supervised-token-masked"}),
     ("another owner", lambda t: replace(t, owner=(Owner.FN, *t.owner[1:])), {"token-label"}),
@@ -150,17 +142,6 @@ def test_some_faults_break_one_rule_alone(name: str) -> None:
     assert alone
     for _, change, rules in alone:
         assert {issue.name for issue in check_target(change(TARGET), GT, table(NAME), IDS)} == rules
-
-
-def test_sound_targets() -> None:
-    for name in TOKENIZERS:
-        ids = ids_of(ROLLOUT, name)
-        for policy in ("unified", "rollout_matching", "reordered_gt_sft"):
-            target = build_target(ids, GT, table(name), policy=policy)
-            assert check_target(target, GT, table(name), ids) == []
-            require_sound(target, GT, table(name))
-        for rows in ("stage1", "channel_a"):
-            assert check_target(ground_truth_target(GT, table(name), rows=rows), GT, table(name)) == []
 
 
 def test_a_tokenizer_in_place_of_a_table() -> None:
@@ -214,33 +195,11 @@ def test_every_rule_is_seen_failing() -> None:
     assert seen == OF_A_TARGET
 
 
-def test_an_issue_names_sample_token_and_rule() -> None:
-    broken = weight(Owner.FRAME, Kind.END, 1)(TARGET)
-    (issue,) = check_target(broken, GT, table(NAME), IDS, place=Place("train.jsonl", 7))
-    last = len(TARGET.ids) - 1
-    assert str(issue.place) == "train.jsonl:7"
-    assert str(issue) == (
-        f"ce_weight[{last}]: token {last}, '<|im_end|>', has weight 1, and as frame end it gets 0.0 (MSK018)"
-    )
-    with pytest.raises(ContractError, match=r"train\.jsonl:7: ce_weight"):
-        require_sound(broken, GT, table(NAME), IDS, place=Place("train.jsonl", 7))
-
-
 # ---------------------------------------------------------------------------------------------------------- dumps
 
 
 def dump(target: Target = TARGET, sample: str = "train.jsonl:7") -> str:
     return target_to_json(sample, target, GT, table(NAME), IDS)
-
-
-@pytest.mark.parametrize("policy", ["unified", "rollout_matching", "reordered_gt_sft"])
-def test_a_dump_holds_all_of_a_target(policy: str) -> None:
-    target = build_target(IDS, GT, table(NAME), policy=policy)
-    back = target_from_json(json.loads(dump(target)))
-    assert back.target == target
-    assert (back.sample, back.gt, back.rollout_ids) == ("train.jsonl:7", tuple(GT), tuple(IDS))
-    assert back.tokenizer == table(NAME).fingerprint
-    assert target_to_json("x", target, GT, table(NAME)).count('"rollout_ids": null') == 1
 
 
 @pytest.mark.parametrize(
@@ -318,11 +277,9 @@ def test_what_the_command_cannot_read(coordspec, tmp_path: Path, tokenizer_folde
     (tmp_path / "b.gz").write_bytes(b"no gzip")
     (tmp_path / "bad.json").write_text('{"model": 1}')
     (tmp_path / "latin.json").write_bytes(b"\xff")
-    (tmp_path / "empty").mkdir()
     cases = [
         (("a.jsonl", "--tokenizer", "bad.json"), "bad.json: is no tokenizer of the tokenizers library: "),
         (("a.jsonl", "--tokenizer", "latin.json"), "latin.json: is no UTF-8 text: invalid start byte"),
-        (("a.jsonl", "--tokenizer", "empty"), "tokenizer.json: No such file or directory"),
         (("b.gz", "--tokenizer", tokenizer_folder), "b.gz: "),
         (("missing.jsonl", "--tokenizer", tokenizer_folder), "missing.jsonl: no such file or folder"),
         (("a.jsonl",), "Missing option '--tokenizer'"),

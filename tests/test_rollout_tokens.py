@@ -8,12 +8,10 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from coordspec.coords import TOKENS
 from coordspec.errors import InputError
-from coordspec.record import DetObject, render_payload
+from coordspec.record import DetObject
 from coordspec.rollout.tokens import TokenTable, token_table
 from coordspec.target import ground_truth_target
 from qwen_tokenizer import TOKENIZERS, ids_of, table
@@ -105,35 +103,3 @@ def test_unknown_ids(ids: list[int], message: str) -> None:
 def test_what_is_no_ids(ids: list[object]) -> None:
     with pytest.raises(ValueError, match="token ids are a flat sequence of integers"):
         table("tiny").check(ids)  # type: ignore[arg-type]
-
-
-def _with_tokens(tokenizer: Tokenizer, *tokens: str) -> Tokenizer:
-    tokenizer.add_special_tokens([AddedToken(text, normalized=False, special=True) for text in tokens])
-    return tokenizer
-
-
-def _bpe(**options: bool) -> Tokenizer:
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(**options)
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    tokenizer.train_from_iterator(["a b"], trainers.BpeTrainer(initial_alphabet=alphabet, show_progress=False))
-    return tokenizer
-
-
-def test_tokenizers_that_cannot_be_used() -> None:
-    with pytest.raises(ValueError, match="lacks 1000 of the 1000 coord tokens"):
-        TokenTable(_with_tokens(_bpe(add_prefix_space=False), "<|im_end|>"))
-    with pytest.raises(ValueError, match=re.escape("the tokenizer has no token <|im_end|>, which ends an answer")):
-        TokenTable(_with_tokens(_bpe(add_prefix_space=False), *TOKENS))
-    with pytest.raises(ValueError, match="changes text when it encodes it"):
-        TokenTable(_with_tokens(_bpe(add_prefix_space=True), "<|im_end|>", *TOKENS))
-    words = Tokenizer(models.WordLevel({"a": 0, "?": 1}, unk_token="?"))
-    with pytest.raises(ValueError, match="no byte-level BPE: its vocabulary lacks symbols of single bytes"):
-        TokenTable(_with_tokens(words, "<|im_end|>", *TOKENS))
-
-
-def test_the_payload_and_its_ids() -> None:
-    objects = [DetObject("black cat", bbox_2d=(1, 2, 3, 4)), DetObject("碗", poly=(1, 2, 3, 4, 5, 6))]
-    for name, make in TOKENIZERS.items():
-        whole = make().encode(render_payload(objects) + "<|im_end|>", add_special_tokens=False).ids
-        assert list(ground_truth_target(objects, table(name)).ids) == whole

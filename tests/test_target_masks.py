@@ -10,7 +10,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from coordspec import contracts
-from coordspec.contracts import Kind, MaskPolicy, Owner, contract_bytes, mask_policies, schema
+from coordspec.contracts import MaskPolicy, Owner, contract_bytes, mask_policies, schema
 from coordspec.guard import check_target
 from coordspec.record import DetObject, render_payload
 from coordspec.target import Target, build_target, ground_truth_target
@@ -70,11 +70,6 @@ def test_the_typed_form_says_what_the_file_says() -> None:
         assert set(policy.rows) == entry.keys() - {"about", "target"}
 
 
-def test_a_name_means_one_row_set() -> None:
-    assert mask_policies().by_name.keys().isdisjoint(mask_policies().ground_truth)
-    assert mask_policies().default in mask_policies().by_name
-
-
 def test_row_sets_of_the_ground_truth_by_name() -> None:
     with pytest.raises(ValueError, match="no row set for the ground truth is called 'stage_1'") as caught:
         ground_truth_target([], table("tiny"), rows="stage_1")
@@ -127,16 +122,3 @@ def test_one_changed_cell_changes_what_is_built_and_what_the_guard_wants(
             assert any(issues)
     finally:
         mask_policies.cache_clear()
-
-
-def test_every_weight_is_the_tables() -> None:
-    for policy in (*mask_policies().by_name.values(), *mask_policies().ground_truth.values()):
-        for target in targets(policy):
-            for weight, owner, kind in zip(target.ce_weight, target.owner, target.kind, strict=True):
-                assert weight == policy.weight(owner, kind)
-
-
-def test_coord_tokens_have_no_cross_entropy_in_what_ships() -> None:
-    for policy in (*mask_policies().by_name.values(), *mask_policies().ground_truth.values()):
-        for owner, row in policy.rows.items():
-            assert owner is Owner.FRAME or row.weights[Kind.COORD] == 0

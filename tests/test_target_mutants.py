@@ -19,15 +19,21 @@ from coordspec.rollout.sound import CHECKS
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src/coordspec"
+SPECS = "../openspec/specs"
 QUICK = ("test_rollout_parse.py", "test_match.py", "test_target_build.py", "-k", "not qwen")
 WHOLE = (
+    f"{SPECS}/rollout-matching-sft/spec.md",
+    f"{SPECS}/stage2-ab-training/spec.md::Unified mask policy",
+    f"{SPECS}/stage2-ab-training/spec.md::Stop-neutral closure",
+    f"{SPECS}/stage2-ab-training/spec.md::Policy reordered_gt_sft",
+    f"{SPECS}/target-guard/spec.md::Invariants of a target",
     "test_rollout_parse.py",
     "test_target_build.py",
     "test_target_masks.py",
     "test_guard.py",
     "test_rollout_tokens.py",
 )
-"""Most mutants fail a quick test; the others are given to all of them."""
+"""Most mutants fail a quick test; the others are given to the scenarios and to all of them."""
 
 
 class Mutant(NamedTuple):

@@ -531,10 +531,10 @@ def test_a_tokenizer_that_cannot_be_used() -> None:
     words = Tokenizer(models.WordLevel({"?": 0}, unk_token="?"))
     words.add_special_tokens([END, *TOKENS])
     for tokenizer, message in (
-        (made(False, END), "coord tokens"),
-        (made(False, *TOKENS), "has no token <|im_end|>"),
-        (words, "no byte-level BPE"),
-        (made(True, END, *TOKENS), "changes text"),
+        (made(False, END), "lacks 1000 of the 1000 coord tokens"),
+        (made(False, *TOKENS), "the tokenizer has no token <|im_end|>, which ends an answer"),
+        (words, "no byte-level BPE: its vocabulary lacks symbols of single bytes"),
+        (made(True, END, *TOKENS), "changes text when it encodes it"),
     ):
         with pytest.raises(ValueError, match=re.escape(message)):
             build_target([], [], tokenizer)

@@ -53,9 +53,14 @@ def test_one_token() -> None:
     for name in TOKENIZERS:
         target = target_of(name)
         last = len(target.ids) - 1
-        (issue,) = check_target(with_weight(target, last, 1), GT, table(name), place=Place("train.jsonl", 7))
+        broken, place = with_weight(target, last, 1), Place("train.jsonl", 7)
+        (issue,) = check_target(broken, GT, table(name), place=place)
         assert (issue.code, str(issue.place), issue.place.at) == ("MSK018", "train.jsonl:7", ("ce_weight", last))
-        assert "'<|im_end|>', has weight 1, and as frame end it gets 0.0" in issue.message
+        said = f"ce_weight[{last}]: token {last}, '<|im_end|>', has weight 1, and as frame end it gets 0.0 (MSK018)"
+        assert str(issue) == said
+        with pytest.raises(ContractError) as caught:
+            require_sound(broken, GT, table(name), place=place)
+        assert str(caught.value) == f"train.jsonl:7: {said}"
 
 
 @harness("broken-target")
@@ -96,9 +101,10 @@ def test_raised_in_training() -> None:
 def test_there_and_back() -> None:
     for name in TOKENIZERS:
         ids = ids_of(ROLLOUT, name)
-        line = target_to_json("train.jsonl:7", target_of(name), GT, table(name), ids)
-        dump = target_from_json(json.loads(line))
-        assert dump == ("train.jsonl:7", tuple(GT), tuple(ids), target_of(name), table(name).fingerprint)
+        for policy in mask_policies().by_name:
+            target = build_target(ids, GT, table(name), policy=policy)
+            dump = target_from_json(json.loads(target_to_json("train.jsonl:7", target, GT, table(name), ids)))
+            assert dump == ("train.jsonl:7", tuple(GT), tuple(ids), target, table(name).fingerprint)
 
 
 def guard(*lines: str, tokenizer: str | None = None) -> Done:
