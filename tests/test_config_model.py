@@ -183,20 +183,9 @@ RANGES = [
     ("lora.target_modules", [], False),
     ("model.dtype", "float16", False),
     ("custom.trainer_variant", "stage1", False),
-    ("custom.coord_soft_ce_w1.soft_ce_weight", -1, False),
-    ("custom.coord_soft_ce_w1.w1_weight", -0.5, False),
-    ("custom.coord_soft_ce_w1.temperature", 0, False),
-    ("custom.coord_soft_ce_w1.target_sigma", 0, False),
-    ("custom.coord_soft_ce_w1.target_truncate", -1, False),
     ("custom.coord_soft_ce_w1.target_truncate", 0, True),
-    ("stage2_ab.schedule.b_ratio", -0.1, False),
     ("stage2_ab.schedule.b_ratio", 0, True),
     ("stage2_ab.schedule.b_ratio", 1, True),
-    ("stage2_ab.schedule.b_ratio", 1.5, False),
-    ("stage2_ab.n_softctx_iter", 0, False),
-    ("stage2_ab.softctx_temperature", 0, False),
-    ("stage2_ab.softctx_grad_mode", "detach", False),
-    ("stage2_ab.channel_b.mask_policy", "unifed", False),
     ("stage2_ab.channel_b.iou_gate", 1.01, False),
     ("rollout_matching.decoding.top_p", 0, False),
     ("rollout_matching.decoding.top_k", 0, True),
@@ -261,20 +250,6 @@ def test_a_default_is_what_the_config_would_read(path: str) -> None:
     assert type(value_at(built(path, written), path)) is type(default)
 
 
-def test_defaults_of_the_coord_loss() -> None:
-    loss = built("custom.coord_soft_ce_w1.enabled", True).custom.coord_soft_ce_w1
-    assert loss.model_dump() == {
-        "enabled": True,
-        "soft_ce_weight": 1,
-        "w1_weight": 1,
-        "ce_weight": 0,
-        "gate_weight": 1,
-        "temperature": 1,
-        "target_sigma": 2,
-        "target_truncate": None,
-    }
-
-
 def test_defaults_that_others_own() -> None:
     data = built().data
     assert data.max_image_pixels == Image.MAX_IMAGE_PIXELS
@@ -292,22 +267,11 @@ def test_the_default_lengths_fit_together() -> None:
 # ---------------------------------------------------------------------------------------------------------- mask policy
 
 
-@pytest.mark.parametrize(
-    ("keys", "policy"),
-    [
-        ({}, "unified"),
-        ({"mask_policy": "unified"}, "unified"),
-        ({"reordered_gt_sft": True}, "reordered_gt_sft"),
-        ({"reordered_gt_sft": False}, "unified"),
-        ({"mask_policy": "reordered_gt_sft"}, "reordered_gt_sft"),
-        ({"mask_policy": "rollout_matching"}, "rollout_matching"),
-        ({"mask_policy": "unified", "reordered_gt_sft": False}, "unified"),
-        ({"mask_policy": "reordered_gt_sft", "reordered_gt_sft": True}, "reordered_gt_sft"),
-    ],
-)
-def test_the_policy_in_effect(keys: dict[str, Any], policy: str) -> None:
+@pytest.mark.parametrize("name", ["unified", "reordered_gt_sft"])
+def test_two_keys_that_agree_are_a_policy(name: str) -> None:
+    keys = {"mask_policy": name, "reordered_gt_sft": name == "reordered_gt_sft"}
     document = {**LEAST, "custom": {"trainer_variant": "stage2_ab"}, "stage2_ab": {"channel_b": keys}}
-    assert Config.model_validate(document).mask_policy == policy
+    assert Config.model_validate(document).mask_policy == name
 
 
 @pytest.mark.parametrize(
@@ -392,7 +356,6 @@ def test_the_schema_is_of_the_draft_that_it_names() -> None:
 
 VALUES = [None, True, 0, 1, -1, -2, 0.5, 1.5, "", "x", "unified", "http://a", [], ["x"], [0.5], [1, 2], {}, {"x": 1}]
 SCHEMA = jsonschema.Draft7Validator(config_schema())
-ONLY_THE_MODEL_KNOWS = {"eval.iou_thresholds"}
 
 
 @pytest.mark.parametrize("path", FIELDS)

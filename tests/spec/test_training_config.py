@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from spec_tools import Done, coordspec
 from spec_tools import folder as empty_folder
 
+from config_texts import written
 from coordspec.config.check import load_config
 from coordspec.spec.binding import harness, scenario
 
@@ -70,13 +71,6 @@ def overlay(settings: Mapping[str, object], base: str = "base.yaml") -> str:
             below = below.setdefault(step, {})
         below[name] = value
     return yaml.safe_dump(tree, sort_keys=False)
-
-
-def written(path: str, text: str) -> str:
-    """A config that extends a sound one; its last line writes this text as the value of a setting."""
-    *above, name = path.split(".")
-    lines = [f"{'  ' * depth}{step}:\n" for depth, step in enumerate(above)]
-    return "extends: base.yaml\n" + "".join(lines) + f"{'  ' * len(above)}{name}: {text}\n"
 
 
 # -------------------------------------------------------------------------------------------------------- removed keys
