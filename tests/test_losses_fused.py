@@ -174,17 +174,6 @@ def test_rows_of_padding_behind_the_tokenizer_count_as_in_a_plain_softmax(gate: 
 # ------------------------------------------------------------------ which rows matter
 
 
-def test_the_token_at_t_is_scored_by_the_row_before_it() -> None:
-    """The hidden states select their logits: one word a row."""
-    weight = torch.zeros(VOCAB, 2, dtype=torch.float64)
-    weight[COORDS.ids[500], 0] = 1000.0
-    labels = torch.tensor([IGNORE_INDEX, int(WORDS[3]), COORDS.ids[500], int(WORDS[4])])
-    for row, hard_ce in ((1, 0.0), (2, math.log(1000))):
-        hidden = torch.zeros(4, 2, dtype=torch.float64)
-        hidden[row, 0] = 1.0
-        assert stage1_loss(hidden, weight, labels, COORDS, SPEC).coord_hard_ce.item() == pytest.approx(hard_ce)
-
-
 def test_a_label_at_position_0_is_scored_by_nothing() -> None:
     hidden, weight, labels = leaves()
     first = labels.clone()
@@ -209,24 +198,6 @@ def test_ignored_rows_are_never_read_and_have_a_gradient_of_exactly_0(gate: floa
     assert torch.equal(hidden.grad[ignored], torch.zeros_like(hidden.grad[ignored]))
     assert (hidden.grad[~ignored] != 0).all()
     assert weight.grad.isfinite().all()
-
-
-def test_coordinates_without_weights_have_a_gradient_of_exactly_0() -> None:
-    hidden, weight, labels = leaves()
-    spec = SPEC.model_copy(update={"soft_ce_weight": 0.0, "w1_weight": 0.0, "ce_weight": 0.0, "gate_weight": 0.0})
-    stage1_loss(hidden, weight, labels, COORDS, spec).loss.backward()
-    assert hidden.grad is not None
-    coord = torch.isin(labels[1:], IDS)
-    assert torch.equal(hidden.grad[:-1][coord], torch.zeros(int(coord.sum()), DIM, dtype=torch.float64))
-
-
-def test_other_words_have_no_gradient_from_coordinates_with_the_gate_off() -> None:
-    hidden, weight, labels = leaves()
-    labels[torch.isin(labels, WORDS)] = IGNORE_INDEX
-    stage1_loss(hidden, weight, labels, COORDS, SPEC.model_copy(update={"gate_weight": 0.0})).loss.backward()
-    assert weight.grad is not None
-    assert torch.equal(weight.grad[WORDS], torch.zeros(len(WORDS), DIM, dtype=torch.float64))
-    assert (weight.grad[IDS] != 0).any()
 
 
 def test_the_gate_is_not_computed_where_it_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -343,40 +314,6 @@ def test_a_logit_that_is_not_finite_is_never_laundered(fused_one: bool, kind: st
 
 
 # ------------------------------------------------------------------ sums, counts and scales
-
-
-@pytest.mark.parametrize("gate", [0.0, 1.5])
-def test_a_window_may_be_split(gate: float) -> None:
-    """Eight samples as one packed batch and as eight batches, under the same counts, in float32."""
-    spec = SPEC.model_copy(update={"gate_weight": gate})
-    samples = [leaves(torch.float32, tokens=9 + 4 * n, seed=n) for n in range(8)]
-    weight = samples[0][1].detach()
-    counts = {"base_denominator": torch.tensor(61.0), "coord_denominator": torch.tensor(55.0)}
-
-    def run(batches: list[list[int]]) -> tuple[Tensor, Tensor, Tensor]:
-        w = weight.clone().requires_grad_()
-        total, hiddens = torch.zeros(()), []
-        for batch in batches:
-            h = torch.cat([samples[n][0].detach() for n in batch]).requires_grad_()
-            labels = torch.cat([samples[n][2] for n in batch])
-            loss = stage1_loss(h, w, labels, COORDS, spec, **counts).loss
-            loss.backward()
-            total += loss.detach()
-            hiddens.append(h.grad)
-        assert w.grad is not None
-        return total, torch.cat([h for h in hiddens if h is not None]), w.grad
-
-    whole, parts = run([list(range(8))]), run([[n] for n in range(8)])
-    for one, other in zip(whole, parts, strict=True):
-        assert error(one, other) < 1e-6
-
-
-def test_each_sum_is_divided_by_its_own_count() -> None:
-    hidden, weight, labels = leaves()
-    found = stage1_loss(hidden, weight, labels, COORDS, SPEC, base_denominator=6, coord_denominator=2)
-    assert found.coord_gate is not None
-    coord = found.coord_soft_ce + 2 * found.coord_w1 + 0.5 * found.coord_hard_ce + 1.5 * found.coord_gate
-    torch.testing.assert_close(found.loss, found.base_ce / 6 + coord / 2)
 
 
 def test_small_float16_gradients_do_not_vanish() -> None:
