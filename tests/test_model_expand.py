@@ -201,13 +201,6 @@ def test_aliased_tokens_are_refused(tmp_path: Path) -> None:
         expand_vocab(source, tmp_path / "out")
 
 
-def test_pickled_weights_are_refused(tmp_path: Path) -> None:
-    source = Path(shutil.copytree(folder(coords=False), tmp_path / "in"))
-    (source / "model.safetensors").rename(source / "pytorch_model.bin")
-    with pytest.raises(InputError, match=r"has its weights in pytorch_model\.bin, a pickle"):
-        expand_vocab(source, tmp_path / "out")
-
-
 def test_the_command(coordspec) -> None:
     source = folder(coords=False)
     assert coordspec("expand-vocab", source, "out").out == (

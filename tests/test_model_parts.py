@@ -67,16 +67,13 @@ def test_an_unknown_name_is_no_part() -> None:
     ("freeze", "trained"),
     [
         (Model(path="model"), set(ModelPart)),
-        (Model(path="model", freeze_vision=True), {ModelPart.PROJECTOR, ModelPart.LANGUAGE, ModelPart.TOKENS}),
-        (Model(path="model", freeze_projector=True), {ModelPart.VISION, ModelPart.LANGUAGE, ModelPart.TOKENS}),
-        (Model(path="model", freeze_language=True), {ModelPart.VISION, ModelPart.PROJECTOR, ModelPart.TOKENS}),
         (Model(path="model", head="frozen"), {ModelPart.VISION, ModelPart.PROJECTOR, ModelPart.LANGUAGE}),
         (
             Model(path="model", freeze_vision=True, freeze_projector=True, freeze_language=True, head="coord_rows"),
             {ModelPart.TOKENS},
         ),
     ],
-    ids=["nothing", "vision", "projector", "language", "head", "all but coord rows"],
+    ids=["nothing", "head", "all but coord rows"],
 )
 def test_what_is_frozen_stays(freeze: Model, trained: set[ModelPart]) -> None:
     one = model(tied=False)

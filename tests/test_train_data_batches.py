@@ -16,9 +16,8 @@ from torch.utils.data import DataLoader
 import train_samples
 from coordspec.contracts import rule_book
 from coordspec.coords import BIN_OF_TOKEN
-from coordspec.errors import ContractError, CoordspecError, InputError, Place
+from coordspec.errors import ContractError, CoordspecError, InputError
 from coordspec.losses.rows import IGNORE_INDEX
-from coordspec.record import Record
 from coordspec.samples.batch import Batch, BatchGuard, collate
 from coordspec.samples.dataset import Batches, Samples, checked
 from coordspec.samples.encode import PROMPT
@@ -165,7 +164,6 @@ SECOND = len(train_samples.four()[0])
 """Where the second sample of the first row starts."""
 ANSWER = SECOND + train_samples.four()[1].answer
 COORD = train_samples.processor().coords.ids[0]
-IMAGE_PAD = train_samples.qwen3().config.image_token_id
 VOCAB = train_samples.qwen3().config.text_config.vocab_size
 FIRST_COORD = int((train_samples.four()[1].kinds_T == 3).nonzero()[0])
 FIRST_IMAGE = int(train_samples.four()[1].types_T.nonzero()[0])
@@ -299,8 +297,3 @@ def test_labels_of_a_sample() -> None:
         assert sample.weights_T.tolist() == [
             float(number >= sample.answer and not coord) for number, coord in enumerate(coords)
         ]
-
-
-def test_records_keep_their_place() -> None:
-    made = Record(("a.png",), 64, 64, place=Place("x.jsonl", 3))
-    assert train_samples.encoder().sample(made, train_samples.pictures(made)).place == made.place
