@@ -9,9 +9,11 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from coordspec.coords import MAX_BIN
-from coordspec.record import CoordForm, DetObject
+from coordspec.record import CoordForm, DetObject, render_payload
 from qwen_tokenizer import ids_by_bytes, table
 
+CAT, DOG = DetObject("cat", bbox_2d=(10, 10, 110, 110)), DetObject("dog", bbox_2d=(500, 500, 600, 700))
+BIRD = DetObject("bird", bbox_2d=(700, 10, 800, 110))
 DESCS = (
     *(
         "cat",
@@ -56,6 +58,11 @@ class Sample(NamedTuple):
 
     gt: list[DetObject]
     text: bytes
+
+
+def body(*items: DetObject, start: int = 1) -> str:
+    """The payload without its closing brace."""
+    return render_payload(items, start)[:-1]
 
 
 def box(rng: random.Random) -> tuple[int, int, int, int]:

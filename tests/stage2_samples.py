@@ -16,7 +16,6 @@ from typing import Any
 import torch
 from torch import nn
 
-import rollouts
 from answer_samples import ids_of, prompts
 from coordspec.config.inputs import Template
 from coordspec.config.model import Config
@@ -26,7 +25,7 @@ from coordspec.errors import Place
 from coordspec.generate import Answer, Ended, Request
 from coordspec.losses.box import box_terms
 from coordspec.model.checkpoint import save_checkpoint
-from coordspec.record import DetObject, Record, render_payload
+from coordspec.record import DetObject, Record
 from coordspec.samples.dataset import Task
 from coordspec.samples.encode import Encoder
 from coordspec.target import Target
@@ -35,23 +34,19 @@ from coordspec.train.network import batch_guard
 from coordspec.train.stage2.objective import Stage2, Stage2Prepared
 from coordspec.train.stage2.rollouts import Built
 from coordspec.train.stage2.settings import Settings, stage2_settings
-from coordspec.train.stage2.step import Channel, Stage2Model
+from coordspec.train.stage2.step import Stage2Model
+from rollouts import body, sample
 from train_samples import PAD, processor
 from training_runs import COORDS, inputs, merged, smallest_model
 
 END = END_OF_TURN
-CAT, DOG = DetObject("cat", bbox_2d=(10, 10, 110, 110)), DetObject("dog", bbox_2d=(500, 500, 600, 700))
-BIRD = DetObject("bird", bbox_2d=(700, 10, 800, 110))
 NEAR_CAT = DetObject("cat", bbox_2d=(14, 8, 120, 112))
 WRONG = DetObject("nothing", bbox_2d=(990, 0, 999, 9))
 TRIANGLE = DetObject("sail", poly=(300, 300, 400, 500, 200, 480))
 AB: dict[str, Any] = {"custom": {"trainer_variant": "stage2_ab"}, "stage2_ab": {"schedule": {"b_ratio": 1}}}
 """What makes a config of ``training_runs.settings`` one of Channel-B alone."""
-
-
-def body(*items: DetObject, start: int = 1) -> str:
-    """The payload of some objects, without its closing brace."""
-    return render_payload(items, start)[:-1]
+QUIET: dict[str, Any] = {"rollout_matching": {"runaway": {"max_predictions_per_gt": None, "max_truncation_rate": None}}}
+"""What lets rollouts be as they are."""
 
 
 def whole(*items: DetObject, start: int = 1) -> str:
@@ -186,10 +181,6 @@ class Bench:
 def channel_a(**changes: Any) -> Settings:
     """Settings of Channel-A alone."""
     return changed(policy_settings(), b_ratio=0.0, **changes)
-
-
-def in_channel(channel: Channel, **changes: Any) -> Settings:
-    return changed(policy_settings(), b_ratio=float(channel is Channel.B), **changes)
 
 
 @cache
@@ -400,7 +391,7 @@ def relative(found: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Ten
 def random_samples(seed: int, count: int) -> tuple[list[Task], list[str]]:
     """Tasks with ground truth of all kinds, and what a careless or broken model writes about them."""
     rng = random.Random(seed)
-    made = [rollouts.sample(rng) for _ in range(count)]
+    made = [sample(rng) for _ in range(count)]
     texts = [one.text.decode("utf-8", "replace") for one in made]
     return [task(one.gt, number) for number, one in enumerate(made)], texts
 

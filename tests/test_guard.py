@@ -14,15 +14,13 @@ import pytest
 from coordspec.contracts import Kind, Owner, rule_book
 from coordspec.errors import ContractError
 from coordspec.guard import check_target, require_sound
-from coordspec.record import DetObject, render_payload
 from coordspec.rollout.reasons import DropReason
 from coordspec.target import Target, build_target, ground_truth_target, target_from_json, target_to_json
 from qwen_tokenizer import TOKENIZERS, ids_of, table
+from rollouts import BIRD, CAT, DOG, body
 
-CAT, DOG = DetObject("cat", bbox_2d=(10, 10, 110, 110)), DetObject("dog", bbox_2d=(500, 500, 600, 700))
-BIRD = DetObject("bird", bbox_2d=(700, 10, 800, 110))
 GT = [CAT, DOG]
-ROLLOUT = render_payload([CAT, BIRD])[:-1] + ', "object_7": {"desc": "x"}}<|im_end|>'
+ROLLOUT = body(CAT, BIRD) + ', "object_7": {"desc": "x"}}<|im_end|>'
 OF_A_TARGET = {item.name for item in rule_book().about("target").by_name.values() if item.code < "MSK050"} - {
     "dump-unreadable",
     "tokenizer-differs",

@@ -25,29 +25,21 @@ from coordspec.record import DetObject
 from coordspec.rollout.parse import parse_rollout
 from coordspec.rollout.reasons import DropReason
 from coordspec.samples.dataset import TaskBatches
-from coordspec.samples.encode import Encoder
 from coordspec.samples.fingerprint import FILE, fingerprint, refuse_other_preprocessing
 from coordspec.target import ground_truth_target
 from coordspec.train.logs import METRICS, STAGE2_METRICS
 from coordspec.train.stage2 import rollouts
-from coordspec.train.stage2.objective import Stage2
-from coordspec.train.stage2.rollouts import TALLIES, Breaker, RunawayError, TargetDump, ratios
+from coordspec.train.stage2.rollouts import TALLIES, Breaker, TargetDump, ratios
 from coordspec.train.stage2.settings import stage2_settings
 from coordspec.train.stage2.step import Channel, channel_of
+from rollouts import BIRD, CAT, DOG
 from stage2_samples import (
-    BIRD,
-    CAT,
-    DOG,
-    END,
     NEAR_CAT,
     TRIANGLE,
     Bench,
-    body,
     changed,
-    channel_a,
     config,
     encoder,
-    model,
     policy_settings,
     random_samples,
     task,
@@ -57,13 +49,6 @@ from train_samples import processor
 from training_runs import prepared_data
 
 # ---------------------------------------------------------------------------------------------------- schedule
-
-
-@given(st.decimals(0, 1, places=3), st.integers(0, 5000))
-def test_the_schedule_is_that_of_whole_numbers(ratio: Any, step: int) -> None:
-    thousandths = int(ratio * 1000)
-    expected = (step + 1) * thousandths // 1000 > step * thousandths // 1000
-    assert (channel_of(step, float(ratio)) is Channel.B) == expected
 
 
 @given(st.floats(0, 1), st.integers(1, 300))
@@ -120,17 +105,6 @@ def test_slots_of_a_batch_are_those_of_its_targets(seed: int, packed: bool, poli
     assert (counts["count/matched"], counts["count/fn"]) == (sum(matched), len(matched) - sum(matched))
     moved = slots.to(torch.device("cpu"))
     assert torch.equal(moved.gt_G2, slots.gt_G2)
-
-
-def test_slots_follow_their_samples_where_packing_changes_the_order() -> None:
-    many = [DetObject("cat", bbox_2d=(n, n + 1, n + 2, n + 3)) for n in range(10, 80, 10)]
-    bench = Bench(channel_a(pack_length=1))  # so a row holds as much as the longest sample has
-    (prepared,) = bench.prepare([task([CAT], 0), task(many, 4), task([DOG], 8)])
-    assert [(span.row, span.place.line) for span in prepared.batch.spans] == [(0, 1), (0, 9), (1, 5)]
-    ids = prepared.batch.ids_BT.flatten()[prepared.boxes.positions_S].tolist()
-    bins = [processor().coords.bin_of_id[token] for token in ids]
-    assert (prepared.boxes.gt_G2.flatten() * 999).round().tolist() == bins
-    assert bins == [k for item in (CAT, DOG, *many) for k in item.bbox_2d]
 
 
 def outline(poly: Any) -> tuple[int, ...]:
@@ -219,43 +193,6 @@ def test_tallies_are_naive_counts(seed: int) -> None:
     assert found.keys() <= set(TALLIES)
 
 
-def test_tallies_by_hand() -> None:
-    text = body(NEAR_CAT, BIRD, BIRD) + ', "object_4": {"desc": "x"}, "object_4": {"desc": ""}}' + END
-    bench = Bench(policy_settings(), [text, "", whole(CAT), body(CAT)])
-    tasks = [task([CAT, DOG], 0), task([DOG], 1), task([CAT], 2), task([CAT], 3)]
-    (prepared,) = bench.prepare(tasks)
-    counts = dict(zip(bench.objective.counts, prepared.counts_C.tolist(), strict=True))
-    overlap = box_iou(NEAR_CAT.bbox_2d, CAT.bbox_2d)
-    assert {name: value for name, value in counts.items() if name.startswith("rollout/") and value} == {
-        "rollout/count": 4,
-        "rollout/tokens": sum(len(built.rollout_ids) for built in bench.dumped[-1][0]),
-        "rollout/whole": 1,
-        "rollout/truncated": 1,
-        "rollout/fallback": 1,
-        "rollout/predictions": 5,
-        "rollout/ground_truth": 5,
-        "rollout/matched": 3,
-        "rollout/matched_iou": pytest.approx(2 + overlap),
-        "rollout/fp": 2,
-        "rollout/fn_injected": 2,
-        "rollout/duplicates": 1,
-        "rollout/dropped/missing_geometry": 1,
-        "rollout/dropped/duplicate_key": 1,
-    }
-    assert ratios(counts) == {
-        "rollout/parse_rate": 0.75,
-        "rollout/whole_rate": 0.25,
-        "rollout/truncation_rate": 0.25,
-        "rollout/mean_tokens": counts["rollout/tokens"] / 4,
-        "rollout/predictions_per_gt": 1,
-        "rollout/precision": 0.6,
-        "rollout/recall": 0.6,
-        "rollout/f1": 0.6,
-        "rollout/mean_matched_iou": pytest.approx((2 + overlap) / 3),
-        "rollout/duplicate_rate": 0.2,
-    }
-
-
 def test_ratios_tell_their_parts_apart() -> None:
     sums = dict.fromkeys(TALLIES, 0.0)
     assert ratios(sums) == {}
@@ -329,87 +266,7 @@ def test_limits_can_be_off() -> None:
     assert breaker.watch(step_of(predictions=1000, truncated=4)) is None
 
 
-def test_messages_of_the_breaker() -> None:
-    breaker = Breaker(replace_limits(window_steps=1))
-    assert breaker.watch(step_of(predictions=9, truth=2)) == (
-        "rollouts hold 4.50 predictions for each ground-truth object over the last 1 rollout steps, "
-        "more than rollout_matching.runaway.max_predictions_per_gt: 2"
-    )
-    assert breaker.watch(step_of(truncated=3)) == (
-        "75% of the rollouts are truncated over the last 1 rollout steps, "
-        "more than rollout_matching.runaway.max_truncation_rate: 0.25"
-    )
-
-
-def replace_limits(**changes: Any) -> Runaway:
-    return LIMITS.model_copy(update=changes)
-
-
-def test_a_breaker_goes_on_from_its_state() -> None:
-    steps = [step_of(predictions=3), step_of(predictions=3), step_of(predictions=3), step_of()]
-    whole_one, first = Breaker(LIMITS), Breaker(LIMITS)
-    for sums in steps[:2]:
-        assert whole_one.watch(sums) == first.watch(sums)
-    second = Breaker(LIMITS)
-    second.restore(json.loads(json.dumps(first.state())))
-    for sums in steps[2:]:
-        assert whole_one.watch(sums) == second.watch(sums)
-    assert second.state() == whole_one.state()
-    assert len(second.state()) == 3
-
-
-def falling_back(falls_back: bool) -> Stage2:
-    limits = Runaway(max_predictions_per_gt=2, max_truncation_rate=None, window_steps=2)
-    return Bench(
-        changed(policy_settings(), b_ratio=0.5, runaway=limits, on_runaway="channel_a" if falls_back else "stop")
-    ).objective
-
-
-def test_the_run_stops() -> None:
-    objective = falling_back(False)
-    assert objective.observe(step_of(predictions=9), 1) == {"steps/channel_b": 1, "schedule/fallen_back": 0}
-    assert objective.observe({}, 2) == {"steps/channel_b": 0, "schedule/fallen_back": 0}
-    with pytest.raises(RunawayError) as caught:
-        objective.observe(step_of(predictions=9), 3)
-    assert str(caught.value) == (
-        "step 4: rollouts hold 9.00 predictions for each ground-truth object over the last 2 rollout steps, more than "
-        "rollout_matching.runaway.max_predictions_per_gt: 2; look at rollouts with --dump-targets, then train with a "
-        "lower b_ratio or from a better checkpoint, or write on_runaway: channel_a"
-    )
-
-
-def test_the_run_falls_back() -> None:
-    objective = falling_back(True)
-    assert objective.state() == {"fallen_back": False, "breaker": []}
-    objective.observe(step_of(predictions=9), 1)
-    assert objective.observe(step_of(predictions=9), 3) == {"steps/channel_b": 1, "schedule/fallen_back": 0}
-    assert [objective.channel(step) for step in range(4, 8)] == [Channel.A] * 4
-    assert objective.observe({}, 5) == {"steps/channel_b": 0, "schedule/fallen_back": 1}
-    again = falling_back(True)
-    assert again.channel(5) is Channel.B
-    again.restore(json.loads(json.dumps(objective.state())))
-    assert again.channel(5) is Channel.A
-    assert again.state() == objective.state()
-
-
 # ---------------------------------------------------------------------------------------------------- metrics
-
-
-def test_means_of_a_channel_are_over_its_own_steps() -> None:
-    objective = Bench(policy_settings()).objective
-    sums = dict.fromkeys(TALLIES, 0.0) | {"steps/channel_b": 2.0, "loss": 10.0, "time/generate_s": 5.0}
-    sums |= {"channel_a/ce": 9.0, "channel_b/ce": 4.0, "rollout/count": 8.0, "rollout/tokens": 40.0}
-    found = objective.metrics(sums, 5)
-    assert found["schedule/b_ratio"] == 0.4
-    assert (found["loss"], found["time/generate_s"]) == (2.0, 1.0)
-    assert (found["channel_a/ce"], found["channel_b/ce"]) == (3.0, 2.0)
-    assert (found["rollout/count"], found["rollout/tokens"], found["rollout/mean_tokens"]) == (4.0, 20.0, 5.0)
-    assert "steps/channel_b" not in found
-    only_a = objective.metrics({**sums, "steps/channel_b": 0.0}, 5)
-    assert only_a["schedule/b_ratio"] == 0
-    assert not [name for name in only_a if name.startswith(("rollout/", "channel_b/"))]
-    only_b = objective.metrics({**sums, "steps/channel_b": 5.0}, 5)
-    assert not [name for name in only_b if name.startswith("channel_a/")]
 
 
 def names_of(policy: str) -> set[str]:
@@ -435,33 +292,11 @@ def test_every_name_is_described_and_every_described_name_is_logged() -> None:
 
 
 def test_settings_of_the_variants() -> None:
-    found = stage2_settings(
-        config(
-            {
-                "stage2_ab": {
-                    "schedule": {"b_ratio": 0.25},
-                    "n_softctx_iter": 3,
-                    "softctx_grad_mode": "em_detach",
-                    "softctx_temperature": 0.5,
-                    "desc_ce_weight": 0.1,
-                    "bbox_smoothl1_weight": 0.2,
-                    "bbox_ciou_weight": 0.3,
-                    "smoothl1_beta": 0.4,
-                    "geo_weight": 0.6,
-                    "channel_b": {"iou_gate": 0.7, "on_runaway": "channel_a"},
-                },
-                "rollout_matching": {"runaway": {"window_steps": 9}},
-                "data": {"packing": True, "pack_length": 5000},
-                "model": {"head": "coord_rows"},
-            }
-        )
-    )
-    assert found.coord_soft_ce_w1 is None
-    assert found.runaway.window_steps == 9
+    packed = {"data": {"packing": True, "pack_length": 5000}, "model": {"head": "coord_rows"}}
+    found = stage2_settings(config({"rollout_matching": {"runaway": {"window_steps": 9}}}, packed))
+    assert (found.coord_soft_ce_w1, found.runaway.window_steps) == (None, 9)
     assert (found.pack_length, found.head) == (5000, "coord_rows")
-    assert (found.stage2_ab.channel_b.policy, found.stage2_ab.channel_b.iou_gate) == ("unified", 0.7)
-    least = stage2_settings(config())
-    assert (least.stage2_ab.channel_b.on_runaway, least.pack_length, least.coord_soft_ce_w1) == ("stop", None, None)
+    assert stage2_settings(config()).pack_length is None
 
 
 def test_settings_of_rollout_matching() -> None:
@@ -598,17 +433,6 @@ def test_what_is_refused_comes_as_a_value(tmp_path: Path) -> None:
     error = TaskBatches(data.train, keep_images=False)[[[0]]]
     assert isinstance(error, ContractError)
     assert "train.jsonl:1" in str(error)
-
-
-def test_images_that_the_processor_does_not_take(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = Encoder(processor(), model().config, config().template)
-
-    def refuse(_: Any) -> None:
-        raise ValueError("too long")
-
-    monkeypatch.setattr(made.prompter, "encode", refuse)
-    with pytest.raises(ContractError, match=r"train\.jsonl:1.*too long"):
-        made.prompt(task([CAT]).record, [])
 
 
 # ---------------------------------------------------------------------------------------------------- preprocessing

@@ -21,14 +21,13 @@ from coordspec.train import run as run_module
 from coordspec.train import trainer
 from coordspec.train.logs import METRICS
 from coordspec.train.stage2.rollouts import RunawayError
-from stage2_samples import AB, END, Writes, told
-from training_runs import SILENT, checked, inputs, job, metrics, settings, start, weights, written
+from stage2_samples import AB, END, QUIET, Writes, told
+from training_runs import SILENT, break_off, checked, inputs, job, metrics, settings, start, weights, written
 
 MIXED: dict[str, Any] = {"custom": {"trainer_variant": "stage2_ab"}, "stage2_ab": {"schedule": {"b_ratio": 0.5}}}
 SAMPLING: dict[str, Any] = {
     "rollout_matching": {"decoding": {"do_sample": True, "max_new_tokens": 12}, "runaway": {"window_steps": 50}}
 }
-QUIET: dict[str, Any] = {"rollout_matching": {"runaway": {"max_predictions_per_gt": None, "max_truncation_rate": None}}}
 ONE_BY_ONE = {"gradient_accumulation_steps": 1}
 
 
@@ -195,23 +194,16 @@ def test_a_run_that_falls_back_stays_in_channel_a_when_resumed(tmp_path: Path, m
         assert trained(folder, *changes, texts=cut, resume=True, **more) == expected
 
 
-def break_off(patched: pytest.MonkeyPatch, step: int) -> None:
-    """Break runs off behind a step, as a kill does: nothing is tidied up."""
-    kept = trainer.CoordTrainer._maybe_log_save_evaluate
-
-    def deadly(self: Any, *args: Any, **kwargs: Any) -> None:
-        kept(self, *args, **kwargs)
-        if self.state.global_step == step:
-            raise KeyboardInterrupt
-
-    patched.setattr(trainer.CoordTrainer, "_maybe_log_save_evaluate", deadly)
-
-
 @scenario("stage2-runs", "A stop for runaway rollouts", "Too many predictions", digest="0e3eeb5d390c")
 def test_too_many_predictions_stop_a_run(tmp_path: Path) -> None:
     limits = {"rollout_matching": {"runaway": {"max_predictions_per_gt": 0.2, "window_steps": 1}}}
-    with pytest.raises(RunawayError, match=r"step 1: rollouts hold .* predictions for each ground-truth object"):
+    with pytest.raises(RunawayError, match=r"^step 1: rollouts hold [\d.]+ predictions for each ") as caught:
         trained(tmp_path, AB, limits, texts=told())
+    assert str(caught.value).partition(" predictions ")[2] == (
+        "for each ground-truth object over the last 1 rollout steps, more than "
+        "rollout_matching.runaway.max_predictions_per_gt: 0.2; look at rollouts with --dump-targets, then train with a "
+        "lower b_ratio or from a better checkpoint, or write on_runaway: channel_a"
+    )
 
 
 @scenario("stage2-runs", "The question that the model was trained on", "Another prompt", digest="9ee7f187d3a8")

@@ -26,15 +26,12 @@ from coordspec.samples.encode import Encoder
 from coordspec.train.stage2 import step
 from coordspec.train.stage2.settings import Settings
 from coordspec.train.stage2.step import Channel, expected_embedding
+from rollouts import BIRD, CAT, DOG, body
 from stage2_samples import (
-    BIRD,
-    CAT,
-    DOG,
     END,
     NEAR_CAT,
     TRIANGLE,
     Bench,
-    body,
     changed,
     channel_a,
     count_calls,
@@ -311,29 +308,6 @@ def test_unrolled_gradients_are_finite_differences_and_detached_ones_are_not() -
     assert cut != pytest.approx(found, rel=2e-3)
 
 
-@pytest.mark.parametrize("n", [1, 2, 3])
-def test_forwards_of_channel_a(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    network = model()
-    bench = Bench(channel_a(n_softctx_iter=n))
-    (prepared,) = bench.prepare(TASKS)
-    calls: dict[str, int] = {}
-    ends = [
-        count_calls(network.model.language_model, calls, "text"),
-        count_calls(network.model.visual, calls, "vision"),
-    ]
-    for name in ("get_rope_index", "compute_3d_position_ids"):
-        if hasattr(type(network.model), name):
-            monkeypatch.setattr(type(network.model), name, refuse)
-    bench.objective.loss(prepared, prepared.counts_C)
-    for end in ends:
-        end()
-    assert calls == {"text": n, "vision": 1}
-
-
-def refuse(*_: Any, **__: Any) -> None:
-    raise AssertionError("positions are those of the batch")
-
-
 def test_one_iteration_is_teacher_forcing() -> None:
     """To the bit, and the mode and the temperature do not matter."""
     made = []
@@ -343,32 +317,6 @@ def test_one_iteration_is_teacher_forcing() -> None:
         made.append((loss.item(), parts, bench.gradients(loss)))
     assert made[0][:2] == made[1][:2]
     assert all(torch.equal(made[0][2][name], made[1][2][name]) for name in made[0][2])
-
-
-def test_later_inputs_are_expectations_at_coord_slots_and_the_same_elsewhere() -> None:
-    network = model()
-    bench = Bench(channel_a(n_softctx_iter=3, softctx_temperature=0.5))
-    (prepared,) = bench.prepare(TASKS)
-    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
-    hook = network.model.language_model.register_forward_hook(
-        lambda _, __, kwargs, out: seen.append((kwargs["inputs_embeds"], out.last_hidden_state)), with_kwargs=True
-    )
-    bench.objective.loss(prepared, prepared.counts_C)
-    hook.remove()
-    assert len(seen) == 3
-    positions = set(prepared.boxes.positions_S.tolist())
-    ids = torch.tensor(processor().coords.ids)
-    flat = prepared.batch.ids_BT.flatten()
-    assert positions == {at for at, token in enumerate(flat.tolist()) if token in processor().coords.bin_of_id}
-    weight_vd = network.get_input_embeddings().weight
-    for (embeds, _), (_, before) in zip(seen[1:], seen, strict=False):
-        hidden_td = before.flatten(0, 1)
-        for at, (found_d, first_d) in enumerate(zip(embeds.flatten(0, 1), seen[0][0].flatten(0, 1), strict=True)):
-            if at not in positions:
-                assert torch.equal(found_d, first_d)
-                continue
-            p_k = (network.lm_head(hidden_td[at - 1])[ids] / 0.5).softmax(0)
-            assert torch.allclose(found_d, p_k @ weight_vd[ids], rtol=1e-4, atol=1e-6)
 
 
 def test_expected_embedding() -> None:
@@ -387,7 +335,6 @@ def test_expected_embedding() -> None:
 # ---------------------------------------------------------------------------------------------------- odd batches
 
 
-NOTHING = {"ce": 0.0, "geo_matched": 0.0, "geo_fn": 0.0}
 ODD: dict[str, tuple[list[Any], list[str]]] = {
     "wrong": ([CAT, DOG], [whole(BIRD)] * 2),
     "empty": ([CAT, DOG], [whole()] * 2),

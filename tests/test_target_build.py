@@ -17,11 +17,9 @@ from coordspec.rollout.tokens import TokenTable
 from coordspec.target import Target, build_target, ground_truth_target
 from coordspec.target.objects import ground_truth_objects
 from qwen_tokenizer import TOKENIZERS, ids_by_bytes, ids_of, table
-from rollouts import sample, split_otherwise, thing
+from rollouts import BIRD, CAT, DOG, body, sample, split_otherwise, thing
 
 END = "<|im_end|>"
-CAT, DOG = DetObject("cat", bbox_2d=(10, 10, 110, 110)), DetObject("dog", bbox_2d=(500, 500, 600, 700))
-BIRD = DetObject("bird", bbox_2d=(700, 10, 800, 110))
 NAMES = pytest.mark.parametrize("name", TOKENIZERS)
 
 
@@ -30,11 +28,6 @@ def built(text: str | bytes, gt: list[DetObject], name: str, **options) -> Targe
     target = build_target(ids, gt, table(name), **options)
     assert check_target(target, gt, table(name), ids) == []
     return target
-
-
-def body(*items: DetObject, start: int = 1) -> str:
-    """The payload without its closing brace."""
-    return render_payload(items, start)[:-1]
 
 
 # ------------------------------------------------------------------------------------------------------- tokens

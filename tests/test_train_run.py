@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from collections.abc import Callable
 from functools import cache
@@ -12,25 +11,22 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
 from transformers import Qwen3VLForConditionalGeneration, Qwen3VLModel
 
 import train_samples
 import training_runs
 from coordspec.errors import ContractError, InputError
 from coordspec.run_files import checkpoints
-from coordspec.train import network, run
+from coordspec.train import run
 from coordspec.train.data import prepare_data
 from coordspec.train.evaluation import Detection
 from coordspec.train.logs import METRICS, STAGE2_METRICS, meaning
-from coordspec.train.objective import NonFiniteError
 from coordspec.train.run_dir import publish
 from coordspec.train.stage1 import Stage1
-from training_runs import checked, inputs, job, metrics, processor, ran, settings, start, weights, written
+from training_runs import PARTS, checked, inputs, job, metrics, moved, processor, ran, settings, start, weights, written
 
 VAL = {"data": {"val": [str(inputs() / "shapes/val.jsonl")]}}
 LORA = {"lora": {"enabled": True, "r": 2, "lora_dropout": 0.3}, "model": {"head": "coord_rows"}}
-PAGE = Path(__file__).parents[1] / "docs/training/METRICS_LOSSES.md"
 
 
 # ---------------------------------------------------------------------------------------------------- steps
@@ -65,11 +61,8 @@ def plain() -> list[dict[str, float]]:
     return ran(inputs() / "plain", max_steps=2)
 
 
-def test_two_runs_with_one_seed_are_equal_in_every_step(tmp_path: Path) -> None:
-    first = ran(tmp_path / "a", LORA, dataloader_num_workers=0)
-    assert ran(tmp_path / "b", LORA, dataloader_num_workers=0) == first
-    assert ran(tmp_path / "c", LORA, seed=7) != first
-    assert [line["step"] for line in first] == [1, 2, 3, 4]
+def test_the_seed_of_a_run_is_that_of_its_config(tmp_path: Path) -> None:
+    assert ran(tmp_path, seed=7, max_steps=2) != plain()
 
 
 def test_packing_changes_no_loss_and_no_gradient(tmp_path: Path) -> None:
@@ -102,78 +95,16 @@ def test_bf16_autocast_reaches_training_and_evaluation(tmp_path: Path, monkeypat
 # ---------------------------------------------------------------------------------------------------- what is trained
 
 
-PARTS = {
-    "vision": lambda name: name.startswith("model.visual.") and "merger" not in name,
-    "projector": lambda name: "merger" in name,
-    "language": lambda name: name.startswith("model.language_model.") and "embed_tokens" not in name,
-    "tokens": lambda name: "embed_tokens" in name or "lm_head" in name,
-}
-
-
-def changed(folder: Path) -> dict[str, torch.Tensor]:
-    """By name, which elements of the weights the run has changed; names without any are left out."""
-    before, after = weights(inputs() / "model"), weights(folder / "run/final")
-    assert before.keys() == after.keys()
-    differs = {name: before[name] != after[name] for name in before}
-    return {name: mask for name, mask in differs.items() if mask.any()}
-
-
 def test_rates_of_parts(tmp_path: Path) -> None:
     """A rate of 0 keeps a part as it is, which tells the groups apart."""
     for name, part in (("vision_learning_rate", "vision"), ("projector_learning_rate", "projector")):
         ran(tmp_path / part, max_steps=1, **{name: 0.0})
-        moved = changed(tmp_path / part)
-        assert {other: any(map(belongs, moved)) for other, belongs in PARTS.items()} == {
-            other: other != part for other in PARTS
-        }
+        found = moved(tmp_path / part / "run/final")
+        assert [other for other, belongs in PARTS.items() if not any(map(belongs, found))] == [part]
     ran(tmp_path / "coord", max_steps=1, coord_learning_rate=0.0)
-    (rows,) = (mask.any(1) for name, mask in changed(tmp_path / "coord").items() if PARTS["tokens"](name))
+    (rows,) = (mask.any(1) for name, mask in moved(tmp_path / "coord/run/final").items() if PARTS["tokens"](name))
     assert not rows[list(processor().coords.ids)].any()
     assert rows.any()
-
-
-# ---------------------------------------------------------------------------------------------------- what stops it
-
-
-def rig(monkeypatch: pytest.MonkeyPatch, change: Callable[[nn.Module], None]) -> None:
-    """Have the model of a run changed before it is trained."""
-
-    class Rigged(network.Network):
-        def __init__(self, *args: Any) -> None:
-            super().__init__(*args)
-            change(self.plain)
-
-    monkeypatch.setattr(run, "Network", Rigged)
-
-
-def nan_weight(model: nn.Module) -> None:
-    with torch.no_grad():
-        next(model.parameters())[0] = math.nan
-
-
-def nan_gradient(model: nn.Module) -> None:
-    next(model.parameters()).register_hook(lambda gradient: gradient * math.nan)  # type: ignore[no-untyped-call]
-
-
-@pytest.mark.parametrize("max_grad_norm", [1.0, 0.0])
-@pytest.mark.parametrize(("change", "what"), [(nan_weight, "loss"), (nan_gradient, "gradient")])
-def test_what_is_not_finite_stops_the_run_and_names_the_samples(
-    change: Callable[[nn.Module], None],
-    what: str,
-    max_grad_norm: float,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    rig(monkeypatch, change)
-    with pytest.raises(NonFiniteError) as caught:
-        ran(tmp_path, max_steps=2, max_grad_norm=max_grad_norm)
-    train = inputs() / "shapes/train.jsonl"
-    message = str(caught.value)
-    assert message.startswith(
-        f"the {what} of step 1 is not finite, so nothing was learnt from it; its samples are {train}:"
-    )
-    assert message.count(str(train)) == 4
-    assert metrics(tmp_path / "run") == []
 
 
 # ---------------------------------------------------------------------------------------------------- logs
@@ -184,8 +115,6 @@ def test_every_logged_name_is_described(tmp_path: Path) -> None:
     made = ran(tmp_path, VAL, evaluated, {"logging": {"tensorboard": True}}, max_steps=2, eval_steps=1)
     names = {name for line in training_runs.read_metrics(tmp_path / "run") for name in line} - {"step"}
     assert all(meaning(name) for name in names)
-    page = PAGE.read_text("utf-8")
-    assert [name for name in METRICS if f"`{name}`" not in page] == []
     patterns = {name if name in METRICS else "eval/f1@IOU" for name in names}
     undefined = {"eval/precision", "eval/mean_matched_iou", "eval/duplicate_rate"}  # such a model predicts nothing
     assert patterns | undefined == METRICS.keys() - STAGE2_METRICS.keys()
@@ -249,24 +178,15 @@ def test_another_run_is_not_resumed(tmp_path: Path) -> None:
     training_runs.run(tmp_path, settings(tmp_path / "run", max_steps=2, save_steps=1))
     refused = f"{tmp_path}/run/checkpoint-2: is not of this run, so resuming would not continue it: "
     same = {"max_steps": 2, "save_steps": 1}
-    assert (
-        resumed(tmp_path, **{**same, "learning_rate": 0.5}) == refused + "training.learning_rate was 0.001 and is 0.5"
-    )
     assert resumed(tmp_path, **{**same, "max_steps": 3}) == (
         refused + "training.max_steps was 2 and is 3; steps was 2 and is 3"
     )
     prompt = {"template": {"user_prompt": "Where?"}}
     assert resumed(tmp_path, prompt, **same).endswith(f'; user_prompt was {json.dumps(DEFAULT_PROMPT)} and is "Where?"')
     copy = tmp_path / "copy.jsonl"
-    lines = (inputs() / "shapes/train.jsonl").read_text().splitlines(keepends=True)
-    copy.write_text("".join(lines))
-    moved = {"data": {"train": [str(copy)], "image_root": str(inputs() / "shapes")}}
-    assert "data.train was" in resumed(tmp_path, moved, **same)
-    training_runs.run(tmp_path / "own", settings(tmp_path / "own/run", moved, **same))
-    copy.write_text("".join(reversed(lines)))
-    assert f"continue it: data.{copy} was " in resumed(tmp_path / "own", moved, **same)
-    kept = settings(tmp_path / "run", **{**same, "save_steps": 7, "save_total_limit": 3, "logging_steps": 1})
-    assert training_runs.run(tmp_path, kept, resume=True).steps == 2
+    copy.write_text((inputs() / "shapes/train.jsonl").read_text())
+    other = {"data": {"train": [str(copy)], "image_root": str(inputs() / "shapes")}}
+    assert "data.train was" in resumed(tmp_path, other, **same)
 
 
 DEFAULT_PROMPT = (
@@ -274,14 +194,10 @@ DEFAULT_PROMPT = (
 )
 
 
-def folders(root: Path, *names: str) -> None:
-    for name in names:
-        (root / name).mkdir()
-        (root / name / "model.safetensors").write_text(name)
-
-
 def test_publishing_replaces_a_whole_folder(tmp_path: Path) -> None:
-    folders(tmp_path, ".writing-checkpoint-2", "checkpoint-2")
+    for name in (".writing-checkpoint-2", "checkpoint-2"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.safetensors").write_text(name)
     assert publish(tmp_path / ".writing-checkpoint-2") == tmp_path / "checkpoint-2"
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-2"]
     assert (tmp_path / "checkpoint-2/model.safetensors").read_text() == ".writing-checkpoint-2"

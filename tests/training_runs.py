@@ -9,12 +9,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
+import pytest
 import torch
 import yaml
 from transformers import Qwen3VLForConditionalGeneration
@@ -26,6 +27,7 @@ from coordspec.model.checkpoint import save_checkpoint
 from coordspec.run_files import read_metrics
 from coordspec.shapes.dataset import DatasetSpec, write_dataset
 from coordspec.shapes.scene import SceneSpec
+from coordspec.train import trainer
 from coordspec.train.data import RunData, prepare_data
 from coordspec.train.run import Listener, RunResult, train
 from limits import HANG_S
@@ -143,6 +145,35 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     for file in sorted(folder.glob("*.safetensors")):
         found |= load_file(file)
     return found
+
+
+PARTS: dict[str, Callable[[str], bool]] = {
+    "vision": lambda name: name.startswith("model.visual.") and "merger" not in name,
+    "projector": lambda name: "merger" in name,
+    "language": lambda name: name.startswith("model.language_model.") and "embed_tokens" not in name,
+    "tokens": lambda name: "embed_tokens" in name or "lm_head" in name,
+}
+"""Which names of weights are of which part."""
+
+
+def moved(folder: Path) -> dict[str, torch.Tensor]:
+    """By name, which elements of the weights differ from where the run began; names without any are left out."""
+    before, after = weights(inputs() / "model"), weights(folder)
+    assert before.keys() == after.keys()
+    differs = {name: before[name] != after[name] for name in before}
+    return {name: mask for name, mask in differs.items() if mask.any()}
+
+
+def break_off(patched: pytest.MonkeyPatch, step: int) -> None:
+    """Break runs off behind a step, as a kill does: nothing is tidied up."""
+    kept = trainer.CoordTrainer._maybe_log_save_evaluate
+
+    def deadly(self: Any, *args: Any, **kwargs: Any) -> None:
+        kept(self, *args, **kwargs)
+        if self.state.global_step == step:
+            raise KeyboardInterrupt
+
+    patched.setattr(trainer.CoordTrainer, "_maybe_log_save_evaluate", deadly)
 
 
 def start(folder: Path, jobs: list[dict[str, Any]]) -> Any:

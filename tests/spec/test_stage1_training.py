@@ -31,13 +31,28 @@ from coordspec.samples.batch import BatchGuard
 from coordspec.samples.stream import epoch_order
 from coordspec.spec.binding import harness, scenario
 from coordspec.tokenizer import END_OF_TURN
-from coordspec.train import evaluation, run, trainer
+from coordspec.train import evaluation, run
 from coordspec.train.data import prepare_data
 from coordspec.train.objective import NonFiniteError
 from coordspec.train.run_dir import rotate
 from coordspec.train.stage1 import Stage1
 from coordspec_cli.main import run as command
-from training_runs import checked, inputs, job, metrics, processor, ran, settings, start, torchrun, weights, written
+from training_runs import (
+    PARTS,
+    break_off,
+    checked,
+    inputs,
+    job,
+    metrics,
+    moved,
+    processor,
+    ran,
+    settings,
+    start,
+    torchrun,
+    weights,
+    written,
+)
 
 VAL = {"data": {"val": [str(inputs() / "shapes/val.jsonl")]}}
 LORA = {"lora": {"enabled": True, "r": 2, "lora_dropout": 0.3}, "model": {"head": "coord_rows"}}
@@ -132,18 +147,6 @@ def test_dropout_workers_packing_optimizers(tmp_path: Path, monkeypatch: pytest.
         training_runs.run(folder, settings(folder / "run", change, save_steps=2), resume=True)
         assert metrics(folder / "run") == expected, name
         assert_same_weights(folder / "run/final", tmp_path / name / "whole/run/final")
-
-
-def break_off(patched: pytest.MonkeyPatch, step: int) -> None:
-    """Break runs off behind a step, as a kill does: nothing is tidied up."""
-    kept = trainer.CoordTrainer._maybe_log_save_evaluate
-
-    def deadly(self: Any, *args: Any, **kwargs: Any) -> None:
-        kept(self, *args, **kwargs)
-        if self.state.global_step == step:
-            raise KeyboardInterrupt
-
-    patched.setattr(trainer.CoordTrainer, "_maybe_log_save_evaluate", deadly)
 
 
 SHORT = {"max_steps": 2, "save_steps": 1, "gradient_accumulation_steps": 1}
@@ -355,22 +358,6 @@ def test_one_fails(tmp_path: Path) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------- what is trained
-
-
-PARTS = {
-    "vision": lambda name: name.startswith("model.visual.") and "merger" not in name,
-    "projector": lambda name: "merger" in name,
-    "language": lambda name: name.startswith("model.language_model.") and "embed_tokens" not in name,
-    "tokens": lambda name: "embed_tokens" in name or "lm_head" in name,
-}
-
-
-def moved(folder: Path) -> dict[str, torch.Tensor]:
-    """By name, which elements of the weights differ from where the run began; names without any are left out."""
-    before, after = weights(inputs() / "model"), weights(folder)
-    assert before.keys() == after.keys()
-    differs = {name: before[name] != after[name] for name in before}
-    return {name: mask for name, mask in differs.items() if mask.any()}
 
 
 @scenario("stage1-training", "What is trained", "Frozen parts", digest="749b03797cc3")

@@ -11,9 +11,8 @@ from coordspec.record import DetObject, render_payload
 from coordspec.spec.binding import harness, scenario
 from coordspec.target import ground_truth_target
 from qwen_tokenizer import TOKENIZERS, ids_by_bytes, table
+from rollouts import BIRD, CAT, DOG
 
-CAT, DOG = DetObject("cat", bbox_2d=(10, 10, 110, 110)), DetObject("dog", bbox_2d=(500, 500, 600, 700))
-BIRD = DetObject("bird", bbox_2d=(700, 10, 800, 110))
 PIECES = "{" + entry(1, CAT) + ", " + entry(2, BIRD) + "}" + END
 COORDS = {item: ", ".join(f'"<|coord_{k}|>"' for k in item.bbox_2d or ()) for item in (CAT, BIRD, DOG)}
 

@@ -14,16 +14,13 @@ from spec_tools import Done, coordspec, folder
 from coordspec.contracts import mask_policies
 from coordspec.errors import ContractError, Place
 from coordspec.guard import check_target, require_sound
-from coordspec.record import DetObject, render_payload
 from coordspec.spec.binding import harness, scenario
 from coordspec.target import Target, build_target, ground_truth_target, target_from_json, target_to_json
 from qwen_tokenizer import TOKENIZERS, ids_of, table
-from rollouts import sample, thing
+from rollouts import BIRD, CAT, DOG, body, sample, thing
 
-CAT, DOG = DetObject("cat", bbox_2d=(10, 10, 110, 110)), DetObject("dog", bbox_2d=(500, 500, 600, 700))
-BIRD = DetObject("bird", bbox_2d=(700, 10, 800, 110))
 GT = [CAT, DOG]
-ROLLOUT = render_payload([CAT, BIRD])[:-1] + ', "object_7": {"desc": "x"} }' + END
+ROLLOUT = body(CAT, BIRD) + ', "object_7": {"desc": "x"} }' + END
 
 
 def target_of(name: str) -> Target:
