@@ -80,17 +80,6 @@ def test_the_sound_configs_are_sound(name: str, folder: Path) -> None:
 # ---------------------------------------------------------------- all at once
 
 
-def test_three_faults_in_one_file_are_three_findings(folder: Path) -> None:
-    text = BASE + "training:\n  lr: 1e-5\n  seed: x\ncustom:\n  coord_soft_ce_w1:\n    enabled: false\n"
-    assert check(text) == [
-        'run.yaml:3:3: error: training.lr: "lr" is not a setting of training; '
-        "here it is training.learning_rate (CFG202)",
-        'run.yaml:4:9: error: training.seed: "x" is a string, not an integer of at least 0 (CFG301)',
-        "base.yaml:11:5: error: custom.coord_tokens.enabled: coord tokens have no loss: "
-        "custom.coord_soft_ce_w1.enabled is false (run.yaml:7) (run.yaml:1 extends it) (CFG401)",
-    ]
-
-
 def test_faults_of_every_kind_are_found_in_one_run(folder: Path) -> None:
     text = (
         BASE
@@ -149,20 +138,6 @@ def test_rules_can_be_chosen_but_not_for_a_run(folder: Path) -> None:
     assert check_config("run.yaml", ignoring).config is None
     with pytest.raises(ContractError, match="is a string, not an integer"):
         load_config("run.yaml", ignoring)
-
-
-def test_files_are_looked_at_unless_told_not_to(folder: Path) -> None:
-    text = BASE + "data: {train: [nothing.jsonl], val: [faulty.jsonl]}\nmodel: {path: nothing}\n"
-    assert len(check(text)) == 3
-    assert check(text, CheckOptions(data=False)) == []
-
-
-def test_data_is_found_beside_the_file_that_names_it(folder: Path) -> None:
-    (folder / "deep").mkdir()
-    (folder / "deep/run.yaml").write_text("extends: ../base.yaml\ndata: {val: [../val.jsonl]}\n")
-    config = load_config("deep/run.yaml")
-    assert (config.data.train, config.data.val, config.model.path) == (("train.jsonl",), ("val.jsonl",), "model")
-    assert config.training.output_dir == "run"
 
 
 def test_a_path_that_no_file_can_have(folder: Path) -> None:

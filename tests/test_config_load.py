@@ -385,17 +385,6 @@ def test_a_tower_of_diamonds_takes_no_time(write: Any) -> None:
     assert chains(resolve("f0.yaml"))["x"] == [f"f{n}.yaml:{2 if n < 60 else 1}" for n in range(61)]
 
 
-def test_a_cycle_is_an_error_that_shows_the_chain(write: Any) -> None:
-    write(run="extends: a.yaml\n", a="extends: b.yaml\nx: 1\n", b="y: 1\nextends: [./a.yaml]\n")
-    found = resolve("run.yaml")
-    (issue,) = found.issues
-    assert (str(issue.place), issue.message) == (
-        "b.yaml:2:11",
-        "configs extend each other in a circle: a.yaml → b.yaml → a.yaml",
-    )
-    assert not found.whole
-
-
 def test_a_cycle_through_a_link_is_seen(write: Any, tmp_path: Path) -> None:
     write(run="extends: other.yaml\n")
     (tmp_path / "other.yaml").symlink_to("run.yaml")
