@@ -14,6 +14,7 @@ from PIL import Image
 from torch import nn
 
 from coordspec.config.inputs import Template
+from coordspec.coords import TOKENS
 from coordspec.generate import Answer, Ended, Request
 from coordspec.rollout.tokens import TokenTable
 from coordspec.samples.prompt import Prompt, Prompter
@@ -29,6 +30,21 @@ def table() -> TokenTable:
 def ids_of(text: str, *, end: bool = True) -> tuple[int, ...]:
     """The ids of a text in which coord tokens are coord tokens."""
     return tuple(processor().tokenizer.encode(text + END_OF_TURN * end, add_special_tokens=False))
+
+
+def entry(number: int, desc: str = "cat", first: int = 1) -> str:
+    """An entry whose box has the bin ``first`` and the three behind it."""
+    coords = ", ".join(f'"{TOKENS[first + i]}"' for i in range(4))
+    return f'"object_{number}": {{"desc": "{desc}", "bbox_2d": [{coords}]}}'
+
+
+def payload(*entries: str) -> str:
+    return "{" + ", ".join(entries) + "}"
+
+
+THREE = payload(entry(1, first=1), entry(2, first=2), entry(3, first=3))
+SAME = tuple(entry(number) for number in range(1, 9))
+"""Eight entries that repeat one another."""
 
 
 def noise(width: int, height: int, seed: int = 0) -> Image.Image:

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import RepetitionPenaltyLogitsProcessor, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
-from answer_samples import Scripted, ids_of, prompts, requests, table
+from answer_samples import SAME, THREE, Scripted, entry, ids_of, payload, prompts, requests, table
 from coordspec.config.stage2 import Batch, Decoding, Termination
 from coordspec.coords import TOKENS
 from coordspec.generate import Answer, Ended, ModelGenerator
@@ -34,15 +34,6 @@ MODELS = pytest.mark.parametrize("model", [qwen3, qwen2_5], ids=["qwen3", "qwen2
 def generator(model: Any, batch: int = 4, *, termination: Termination = FREE, **decoding: Any) -> ModelGenerator:
     settings = Decoding(**{"max_new_tokens": NEW_TOKENS, **decoding})
     return ModelGenerator(model, table(), settings, batch=Batch(size=batch), termination=termination, with_coords=True)
-
-
-def entry(number: int, desc: str = "cat", first: int = 1) -> str:
-    coords = ", ".join(f'"{TOKENS[first + i]}"' for i in range(4))
-    return f'"object_{number}": {{"desc": "{desc}", "bbox_2d": [{coords}]}}'
-
-
-def payload(*entries: str) -> str:
-    return "{" + ", ".join(entries) + "}"
 
 
 # ------------------------------------------------------------------------------------------------ against transformers
@@ -342,8 +333,6 @@ def watch(text: str, **limits: Any) -> tuple[Ended | None, str, int]:
     return None, text, watched.entries
 
 
-THREE = payload(entry(1, first=1), entry(2, first=2), entry(3, first=3))
-SAME = [entry(i) for i in range(1, 9)]
 TRICKY = r'} , { \" \\" [ ' + "é🐈"
 
 

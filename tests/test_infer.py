@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from answer_samples import Told, ids_of, table
+from answer_samples import Told, entry, ids_of, payload, table
 from coordspec.config.stage2 import Decoding
 from coordspec.coords import TOKENS
 from coordspec.errors import ContractError, InputError
@@ -36,8 +36,7 @@ RECORDS = 7
 KNOWN = Opening({})
 UNKNOWN = Opening({}, unknown_preprocessing=True)
 SILENT = InferListener(start=lambda total, done: None, advance=lambda count: None)
-BOX = ", ".join(f'"{TOKENS[k]}"' for k in (1, 2, 3, 4))
-ANSWER = f'{{"object_1": {{"desc": "cat", "bbox_2d": [{BOX}]}}}}'
+ANSWER = payload(entry(1))
 
 
 @pytest.fixture(scope="module")

@@ -26,12 +26,11 @@ from hypothesis import strategies as st
 from peft import PeftModel
 from PIL import Image
 
-from answer_samples import Scripted, ids_of, noise, prompter, table
+from answer_samples import SAME, THREE, Scripted, ids_of, noise, payload, prompter, table
 from coordspec.config.inputs import USER_PROMPT, Model
 from coordspec.config.model import Config
 from coordspec.config.stage2 import Termination
 from coordspec.config.training import Lora
-from coordspec.coords import TOKENS
 from coordspec.errors import CoordspecError, InputError
 from coordspec.generate import Ended, ModelGenerator, Request
 from coordspec.generate.vllm import VllmGenerator, chat, generator
@@ -228,22 +227,13 @@ def test_every_pixel_arrives() -> None:
     assert Image.open(io.BytesIO(data)).tobytes() == image.tobytes()
 
 
-def entry(number: int, first: int = 1) -> str:
-    coords = ", ".join(f'"{TOKENS[first + i]}"' for i in range(4))
-    return f'"object_{number}": {{"desc": "cat", "bbox_2d": [{coords}]}}'
-
-
-THREE = "{" + ", ".join(entry(number, number) for number in (1, 2, 3)) + "}"
-SAME = "{" + ", ".join(entry(number) for number in range(1, 6)) + "}"
-
-
 @pytest.mark.parametrize(
     ("text", "limits", "most", "ended"),
     [
         (THREE, {}, 200, Ended.END),
         (THREE, {"max_objects": 2}, 200, Ended.OBJECTS),
         (THREE, {}, 20, Ended.LENGTH),
-        (SAME, {"max_repeats": 2}, 200, Ended.REPEATS),
+        (payload(*SAME), {"max_repeats": 2}, 200, Ended.REPEATS),
         (THREE, {}, len(ids_of(THREE)), Ended.END),
     ],
     ids=lambda value: str(value) if isinstance(value, Ended) else "",
