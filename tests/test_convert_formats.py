@@ -519,7 +519,7 @@ FAULTS: dict[str, list[tuple[dict[str, Any], str | None]]] = {
         ),
         (
             {"classes.txt": "cat\n", "images/b.png": "no image"},
-            "images/b.png: the image \"images/b.png\" cannot be read: it is no image of a known format",
+            'images/b.png: the image "images/b.png" cannot be read: it is no image of a known format',
         ),
         (
             {"classes.txt": "cat\n", "labels/street.txt": b"\xff"},
