@@ -71,6 +71,11 @@ def test_boxes(source, target, given_, wanted):
     assert recode(boxed(given_), source, target, NOWHERE) == boxed(wanted)
 
 
+def test_objects_of_one_record_may_differ_in_form():
+    value = record({"desc": "cat", "bbox_2d": [1, 2, 3, 4]}, {"desc": "dog", "bbox_2d": tokens(1, 2, 3, 4)})
+    assert [item["bbox_2d"] for item in recode(value, None, TOKEN, NOWHERE)["objects"]] == [tokens(1, 2, 3, 4)] * 2
+
+
 def test_the_value_that_came_in_is_left_alone():
     value = record({"desc": "cat", "poly": [[1, 2], [3, 2], [3, 4]]})
     before = json.dumps(value)
@@ -253,12 +258,12 @@ def test_wrong_usage(arguments, end, capsys, tmp_path, monkeypatch):
 
 
 def test_report_and_round_trip_through_files(file, tmp_path, capsys):
-    path = file(GOOD, boxed(tokens(5, 6, 7, 8)))
+    path = file(GOOD, boxed(tokens(5, 6, 7, 8), metadata={"id": 10**22 + 1}))
     in_tokens, in_pixels, back = (tmp_path / f"{name}.jsonl" for name in ("token", "pixel", "int"))
     assert run(["coords", str(path), "--to", "token", "-o", str(in_tokens)]) == 0
     assert run(["coords", str(in_tokens), "--from", "token", "--to", "pixel", "-o", str(in_pixels)]) == 0
     assert run(["coords", str(in_pixels), "--from", "pixel", "--to", "int", "-o", str(back)]) == 0
-    assert values_of(back) == [GOOD, boxed([5, 6, 7, 8])]
+    assert values_of(back) == [GOOD, boxed([5, 6, 7, 8], metadata={"id": 10**22 + 1})]
     assert capsys.readouterr().err == (
         f"{in_tokens}: 2 records, bins and tokens to token\n"
         f"{in_pixels}: 2 records, token to pixel\n"
