@@ -226,6 +226,19 @@ def test_a_mark_stands_below_the_first_character_that_has_a_column() -> None:
     assert lines[5:7] == ["    \u0301碗", "    O-"]
 
 
+def test_a_token_longer_than_a_line_is_broken_inside() -> None:
+    seen = sample("", [CAT], "qwen", policy="stage1")
+    lines = list(sample_lines(replace(seen, texts=("x" * 50, *seen.texts[1:])), 24))
+    assert lines[5:11] == [
+        f"    {'x' * 20}",
+        f"    O{'-' * 19}",
+        f"    {'x' * 20}",
+        f"    {'-' * 20}",
+        f"    {'x' * 10}",
+        f"    {'-' * 10}",
+    ]
+
+
 def test_the_legend_names_every_mark_and_weight() -> None:
     lines = list(legend_lines([sample(ROLLOUT, [CAT]), sample("", [CAT], policy="stage1")]))
     assert lines[:2] == [
