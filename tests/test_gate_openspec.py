@@ -266,23 +266,20 @@ def no_root(folder: Path) -> Iterator[str]:
         yield issue.message.split(": ", 1)[1]
 
 
-def test_no_folder(tmp_path: Path) -> None:
-    assert list(no_root(tmp_path)) == ["it holds no folder openspec/"]
-    said = raw(tmp_path, "status", "--all", "--json")
-    assert (said.status, said.answer["root"]["source"]) == (0, "implicit")
-
-
-def test_an_empty_folder(tmp_path: Path) -> None:
-    (tmp_path / "openspec").mkdir()
-    assert list(no_root(tmp_path)) == ["its openspec/ holds neither config.yaml nor specs/ nor changes/"]
-    assert raw(tmp_path, "status", "--all", "--json").answer["root"]["source"] == "implicit"
-
-
-def test_a_root_in_a_folder_above_is_not_this_one(tmp_path: Path) -> None:
-    below = complete_tree(tmp_path) / "below"
-    below.mkdir()
-    assert list(no_root(below)) == ["it holds no folder openspec/"]
-    assert raw(below, "status", "--all", "--json").answer["root"]["source"] == "nearest"
+@pytest.mark.parametrize(
+    ("made", "root", "reason", "source"),
+    [
+        ("", "", "it holds no folder openspec/", "implicit"),
+        ("openspec", "", "its openspec/ holds neither config.yaml nor specs/ nor changes/", "implicit"),
+        ("openspec/specs", "below", "it holds no folder openspec/", "nearest"),  # the root of a folder above is not it
+    ],
+)
+def test_a_folder_that_is_no_root(made: str, root: str, reason: str, source: str, tmp_path: Path) -> None:
+    (tmp_path / made).mkdir(parents=True, exist_ok=True)
+    (tmp_path / root).mkdir(exist_ok=True)
+    assert list(no_root(tmp_path / root)) == [reason]
+    said = raw(tmp_path / root, "status", "--all", "--json")
+    assert (said.status, said.answer["root"]["source"]) == (0, source)
 
 
 def test_a_root_that_points_to_a_store(tmp_path: Path) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +27,6 @@ pytestmark = [pytest.mark.page, pytest.mark.xdist_group("browser")]
 def chromium() -> Iterator[Browser]:
     with browser() as found:
         yield found
-
-
-Write = Callable[..., Path]
 
 
 def page_file(folder: Path, *pairs: tuple[Record, str], policy: str = "unified", name: str = NAME) -> Path:
@@ -296,31 +292,20 @@ def test_coordinates_as_tokens(page: Page) -> None:
 # ------------------------------------------------------------------------------------------------------- hostile, large
 
 
-EVIL = """</script><script>document.title = "pwned"</script><img src=x onerror="document.title='pwned'">"'&lt;"""
-
-
-def test_hostile_text_is_shown_as_text(chromium: Browser, tmp_path: Path) -> None:
-    rtl = "شجرة \u202eevil\u202c \x1b[31m"
-    record = Record(("../../etc/passwd.png",), 64, 48, (DetObject(EVIL, bbox_2d=(1, 2, 300, 400)), DOG))
-    found, odd = DetObject(EVIL, bbox_2d=(1, 2, 300, 390)), DetObject(rtl, bbox_2d=(5, 5, 9, 9))
-    entries = ", ".join([entry(1, found), json.dumps(EVIL) + ": 1", entry(3, odd)])
-    file = page_file(tmp_path, (record, "{" + entries + "} " + EVIL + "\x07" + END), name="qwen")
+def test_paths_and_text_from_right_to_left(chromium: Browser, tmp_path: Path) -> None:
+    odd = DetObject("شجرة \u202eevil\u202c \x1b[31m", bbox_2d=(5, 5, 9, 9))
+    record = Record(("../../etc/passwd.png",), 64, 48, (CAT, DOG))
+    file = page_file(tmp_path, (record, "{" + entry(1, CAT) + ", " + entry(2, odd) + "}" + END), name="qwen")
     with opened(chromium, file) as window:
         page = window.page
-        expect(page).to_have_title("data.jsonl:1 · What the target teaches")
-        expect(page.locator("body img, body script[src]")).to_have_count(0)
-        expect(page.locator("body script")).to_have_count(2)
-        eventually(lambda: page.locator(".left-out pre").inner_text().strip(), EVIL + "\\x07")
-        expect(page.locator(".block").nth(1)).to_contain_text(EVIL, use_inner_text=True)
-        expect(page.locator(".dropped code")).to_have_text(EVIL, use_inner_text=True)
         expect(page.locator("figcaption")).not_to_contain_text("image-path", use_inner_text=True)
         expect(page.locator("figcaption")).to_contain_text("../../etc/passwd.png", use_inner_text=True)
-        text = page.locator('.block[data-entry="2"] .tokens').inner_text()
+        text = page.locator('.block[data-entry="1"] .tokens').inner_text()
         assert "\\xe2\\x80\\xaeevil" in text  # the tokens hold single bytes of it
         assert "شجرة" in text
         expect(page.locator("body")).not_to_contain_text(re.compile(r"[\u202a-\u202e\x1b]"))
         # Text from right to left does not pull the tokens around it along.
-        lefts = page.locator('.block[data-entry="2"] .t:not(.coord)').evaluate_all(
+        lefts = page.locator('.block[data-entry="1"] .t:not(.coord)').evaluate_all(
             "all => all.map((one) => one.getClientRects()[0]).map(({top, left}) => [Math.round(top), left])"
         )
         assert lefts == sorted(lefts)

@@ -93,13 +93,6 @@ def test_a_teardown_that_fails_is_no_success(project: Project) -> None:
     result.stdout.fnmatch_lines([f"ERROR {A_QUESTION} - *late*"])
 
 
-def test_a_fixture_that_is_not_there(project: Project) -> None:
-    project.edit("tests/test_bound.py", "def test_question():", "def test_question(nowhere):")
-    result = project.run()
-    result.assert_outcomes(passed=3, errors=1)
-    result.stdout.fnmatch_lines([f"ERROR {A_QUESTION}*"])
-
-
 @pytest.mark.parametrize(
     ("decorator", "end"),
     [
