@@ -7,8 +7,7 @@ import io
 import json
 import os
 import random
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from conftest import Done
 from coordspec.boxes import IOU_THRESHOLDS
 from coordspec.errors import ContractError, InputError
 from coordspec.evaluate.bootstrap import Interval
@@ -402,19 +402,14 @@ def test_bad_calls() -> None:
 # ---------------------------------------------------------------------------------------------------------- the command
 
 
-def test_markdown_to_a_stream_of_another_encoding(tmp_path: Path) -> None:
+def test_markdown_to_a_stream_of_another_encoding(tmp_path: Path, spawn: Callable[..., Done]) -> None:
     made = record(DetObject("碗", (0, 0, 99, 99)))
     (tmp_path / "data.jsonl").write_text(made.line(CoordForm.INT) + "\n", "utf-8")
     (tmp_path / "preds.jsonl").write_text(prediction(made).line() + "\n", "utf-8")
-    done = subprocess.run(
-        [sys.executable, "-m", "coordspec_cli", "eval", "preds.jsonl", "data.jsonl", "--format", "md"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONIOENCODING": "ascii"},
-        capture_output=True,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, b"")
-    assert b"\\u7897" in done.stdout
+    env = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = spawn("eval", "preds.jsonl", "data.jsonl", "--format", "md", env=env)
+    assert (done.status, done.err) == (0, "")
+    assert "\\u7897" in done.out
 
 
 def test_broken_files_never_end_in_a_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import gzip
 import io
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -487,12 +485,10 @@ def test_compressed_in_and_out(bad_file, tmp_path, capsys):
     assert gzip.decompress((tmp_path / "out.jsonl.gz").read_bytes()) == GOOD + b"\r\n" + GOOD + b"\n"
 
 
-def test_streams(bad_file):
-    code = "from coordspec_cli.main import main; main()"
-    command = [sys.executable, "-c", code, "fix", "-", "-o", "-"]
-    done = subprocess.run(command, input=bad_file.read_bytes(), capture_output=True, check=True)
-    assert done.stdout == GOOD + b"\r\n" + GOOD + b"\n"
-    assert done.stderr.startswith(b"-: 3 lines read, 1 changed, 1 removed\n")
+def test_streams(bad_file, spawn):
+    done = spawn("fix", "-", "-o", "-", input=bad_file.read_bytes())
+    assert done == (0, (GOOD + b"\r\n" + GOOD + b"\n").decode(), done.err)
+    assert done.err.startswith("-: 3 lines read, 1 changed, 1 removed\n")
 
 
 def test_nothing_is_ever_lost(bad_file, tmp_path, capsys):

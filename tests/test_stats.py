@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -245,14 +243,12 @@ def test_json_is_ascii(tmp_path, capsys):
     assert json.loads(out)["descs"]["top"][0]["desc"] == "猫\u202e"
 
 
-def test_a_narrow_encoding_gets_escapes(tmp_path):
+def test_a_narrow_encoding_gets_escapes(tmp_path, spawn):
     path = tmp_path / "a.jsonl"
     path.write_text(line(box(1, 2, 3, 4, desc="猫")))
-    code = "from coordspec_cli.main import main; main()"
-    command = [sys.executable, "-c", code, "stats", str(path)]
-    done = subprocess.run(command, capture_output=True, env={"PYTHONIOENCODING": "ascii"}, check=False)
-    assert (done.returncode, done.stderr) == (0, b"")
-    assert rb"\u732b" in done.stdout
+    done = spawn("stats", path, env={"PYTHONIOENCODING": "ascii"})
+    assert (done.status, done.err) == (0, "")
+    assert r"\u732b" in done.out
 
 
 @pytest.mark.parametrize(
@@ -318,8 +314,5 @@ def test_a_folder_without_records_and_a_broken_gzip_are_errors(tmp_path, capsys)
     assert second.startswith(f"error: {tmp_path}/a.jsonl.gz: Not a gzipped file")
 
 
-def test_standard_input(tmp_path):
-    code = "from coordspec_cli.main import main; main()"
-    command = [sys.executable, "-c", code, "stats", "-", "--format", "json"]
-    done = subprocess.run(command, input=line(BOX).encode(), capture_output=True, check=True)
-    assert json.loads(done.stdout)["records"] == 1
+def test_standard_input(spawn):
+    assert json.loads(spawn("stats", "-", "--format", "json", input=line(BOX).encode()).out)["records"] == 1
