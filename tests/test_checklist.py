@@ -33,7 +33,6 @@ from coordspec.infer.checklist import (
 from coordspec.infer.checkpoint import Checkpoint, open_checkpoint
 from coordspec.infer.forced import BASE, MASS, BestTemperature, Forced, Smoother, covered, forced, modes
 from coordspec.infer.options import InferOptions, Limits, Opening, RecordSource
-from coordspec.losses.soft_target import soft_target
 from coordspec.model.checkpoint import head_weight
 from coordspec.model.tiny import write_tiny_model
 from coordspec.rollout.parse import parse_rollout
@@ -42,6 +41,7 @@ from coordspec.samples.dataset import Samples
 from coordspec.samples.encode import Encoder
 from coordspec.shapes.dataset import DatasetSpec, write_dataset
 from coordspec.shapes.scene import SceneSpec
+from loss_reference import soft_target
 
 RECORDS = 5
 ANYTHING = Limits(parse_rate=0, ended=0, unimodal=0, undercoverage=1, coord_mass=0)

@@ -21,7 +21,7 @@ from PIL import Image
 import format_writers as writers
 from coordspec.convert import CONVERTERS, ConvertOptions
 from coordspec.convert.options import ObjectOrder
-from coordspec.coords import bins_from_pixels, pixel_from_bin, pixels_from_bins
+from coordspec.coords import bin_from_pixel, pixel_from_bin, pixels_from_bins
 from coordspec.jsonl.parse import parse_line
 from coordspec.record import Record
 from coordspec_cli.main import run
@@ -151,7 +151,7 @@ def worst(side: int, steps: int, last: int) -> tuple[int, int]:
     """How far a bin can be off after it was written in ``steps`` parts of a side: below bin 999, and at it."""
     bins = np.arange(1000)
     codes = np.minimum(last, np.rint(steps * pixels_from_bins(bins, side) / side))
-    off = np.abs(bins_from_pixels(codes * side / steps, side) - bins)
+    off = np.abs([bin_from_pixel(pixel, side) - k for k, pixel in enumerate((codes * side / steps).tolist())])
     return int(off[:-1].max()), int(off[-1])
 
 

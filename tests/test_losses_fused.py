@@ -19,9 +19,9 @@ from coordspec.losses import fused, head
 from coordspec.losses.coord import coord_terms
 from coordspec.losses.expectation import expected_unit
 from coordspec.losses.masked import CoordSlots, masked_loss
-from coordspec.losses.reference import stage1_loss_from_logits
 from coordspec.losses.rows import IGNORE_INDEX
 from coordspec.losses.stage1 import Stage1Loss, stage1_loss
+from loss_reference import stage1_loss_from_logits
 
 VOCAB, DIM, TOKENS = 1030, 6, 40
 SHUFFLED = torch.randperm(VOCAB, generator=torch.Generator().manual_seed(1)).tolist()

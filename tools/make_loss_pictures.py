@@ -16,7 +16,7 @@ from torch import Tensor
 
 from coordspec.coords import BINS, MAX_BIN
 from coordspec.losses.coord import coord_terms
-from coordspec.losses.soft_target import soft_target
+from coordspec.losses.soft_target import SoftTargets
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = Path("docs/images")
@@ -115,7 +115,8 @@ def gradients(logits_K: Tensor, k: int) -> tuple[Tensor, Tensor]:  # noqa: N803
 
 
 def target(k: int, sigma: float = SIGMA, truncate: float | None = None) -> Tensor:
-    return soft_target(torch.tensor([k]), target_sigma=sigma, target_truncate=truncate)[0]
+    made = SoftTargets(target_sigma=sigma, target_truncate=truncate, dtype=torch.float64, device=torch.device("cpu"))
+    return made.of(torch.tensor([k]))[0]
 
 
 def bell(centre: float, sigma: float) -> Tensor:

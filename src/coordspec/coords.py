@@ -41,34 +41,12 @@ def bin_from_pixel(pixel: float, side: int) -> int:
 
     The clamp is part of the definition (contract, section 1): annotations end at ``side``, one past the last pixel.
     """
-    return min(MAX_BIN, max(0, round(_position(pixel, max(1, side - 1)))))
+    return min(MAX_BIN, max(0, round(MAX_BIN * pixel / max(1, side - 1))))
 
 
 def pixel_from_bin(k: int, side: int) -> float:
     """The pixel coordinate that bin ``k`` stands for; ``bin_from_pixel`` of it is ``k`` again."""
     return _pixel(k, max(1, side - 1))
-
-
-def unit_from_bin(k: int) -> float:
-    """``k / 999``"""
-    return _unit(k)
-
-
-def bins_from_pixels(pixels: npt.ArrayLike, side: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    """``bin_from_pixel`` of every element.
-
-    ``side`` is one number or broadcasts against ``pixels``: ``[w, h, w, h]`` for boxes of shape [N, 4]. The result has
-    the broadcast shape.
-
-    Raises:
-        ValueError: a pixel is NaN or infinite.
-    """
-    import numpy as np  # noqa: PLC0415 (an extra; whoever handles single coordinates does without it)
-
-    position = _position(np.asarray(pixels, dtype=np.float64), _steps(side))
-    if not np.isfinite(position).all():
-        raise ValueError(f"{position[~np.isfinite(position)][0]} is no pixel coordinate")
-    return np.rint(position).clip(0, MAX_BIN).astype(np.int64)
 
 
 def pixels_from_bins(bins: npt.ArrayLike, side: npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -79,23 +57,14 @@ def pixels_from_bins(bins: npt.ArrayLike, side: npt.ArrayLike) -> npt.NDArray[np
 
 
 def units_from_bins(bins: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """``unit_from_bin`` of every element."""
-    import numpy as np  # noqa: PLC0415
+    """``k / 999`` for every bin."""
+    import numpy as np  # noqa: PLC0415 (an extra; whoever handles single coordinates does without it)
 
-    return _unit(np.asarray(bins, dtype=np.float64))
-
-
-def _position(pixel: Number, steps: Number) -> Number:
-    """Where a pixel lies on the scale of the bins, neither rounded nor clamped; ``steps`` is ``max(1, side - 1)``."""
-    return MAX_BIN * pixel / steps
+    return np.asarray(bins, dtype=np.float64) / MAX_BIN
 
 
 def _pixel(k: Number, steps: Number) -> Number:
     return k * steps / MAX_BIN
-
-
-def _unit(k: Number) -> Number:
-    return k / MAX_BIN
 
 
 def _steps(side: npt.ArrayLike) -> npt.NDArray[np.float64]:

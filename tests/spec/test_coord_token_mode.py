@@ -18,11 +18,10 @@ from torch.nn import functional as F  # noqa: N812
 
 from coordspec.config.custom import CoordSoftCeW1
 from coordspec.coords import BINS, TOKENS, CoordVocab
-from coordspec.losses.reference import stage1_loss_from_logits
 from coordspec.losses.rows import IGNORE_INDEX, supervised_rows
-from coordspec.losses.soft_target import soft_target
 from coordspec.losses.stage1 import Stage1Loss, stage1_loss
 from coordspec.spec.binding import harness, scenario
+from loss_reference import soft_target, stage1_loss_from_logits
 from qwen_tokenizer import qwen, tiny
 
 FIRST = 10

@@ -24,7 +24,7 @@ from spec_tools import BOX, ERROR, GOOD, Done, coordspec, folder, lines, record,
 import format_writers as writers
 import mutants
 import train_samples
-from coordspec.coords import BINS, TOKENS, bin_from_pixel, pixel_from_bin, unit_from_bin
+from coordspec.coords import BINS, TOKENS, bin_from_pixel, pixel_from_bin, units_from_bins
 from coordspec.errors import ContractError, Place
 from coordspec.predictions.record import PredictedObject, Prediction
 from coordspec.record import CoordForm, DetObject, Record, render_payload
@@ -60,7 +60,7 @@ def test_bins_there_and_back() -> None:
 
 @scenario("public-data-pipeline", "One codec for coordinates", "Units and tokens", digest="9bba33a63642")
 def test_units_and_tokens() -> None:
-    assert [unit_from_bin(k) for k in (0, 500, 999)] == [0, 500 / 999, 1]
+    assert units_from_bins([0, 500, 999]).tolist() == [0, 500 / 999, 1]
     assert [TOKENS[k] for k in (0, 500, 999)] == ["<|coord_0|>", "<|coord_500|>", "<|coord_999|>"]
     assert len(TOKENS) == 1000
 

@@ -19,7 +19,6 @@ from coordspec.config.custom import CoordSoftCeW1
 from coordspec.coords import CoordVocab
 from coordspec.errors import ContractError
 from coordspec.losses import box
-from coordspec.losses.reference import stage1_loss_from_logits
 from coordspec.losses.stage1 import stage1_loss
 from coordspec.model.forward import hidden_states
 from coordspec.samples.dataset import Batches
@@ -32,6 +31,7 @@ from coordspec.train.objective import StepLoss
 from coordspec.train.stage1 import Stage1
 from coordspec_cli.main import cli
 from coordspec_cli.main import run as command
+from loss_reference import stage1_loss_from_logits
 from training_runs import COORDS, checked, inputs, job, metrics, ran, settings, smallest_model, start, written
 
 ROOT = Path(__file__).parents[2]

@@ -55,20 +55,6 @@ class SoftTargets:
         return self._distances_KK.index_select(0, self._last - bins_N)
 
 
-def soft_target(
-    bins_N: Tensor, *, target_sigma: float, target_truncate: float | None = None, dtype: torch.dtype = torch.float64
-) -> Tensor:
-    """``q_NK``: a Gaussian around each bin, cut beyond ``target_truncate`` bins, renormalised over the bins 0..999.
-
-    Raises:
-        ValueError: a bin is none, target_sigma is not above 0, target_truncate negative, or one of them not finite.
-    """
-    check_bins(bins_N, BINS)
-    return SoftTargets(
-        target_sigma=target_sigma, target_truncate=target_truncate, dtype=dtype, device=bins_N.device
-    ).of(bins_N)
-
-
 def check_bins(bins_N: Tensor, bins: int) -> None:
     """
     Raises:

@@ -1,4 +1,4 @@
-"""The Stage-1 loss on whole logits, as the formulas read: what the fused loss is tested against.
+"""The Stage-1 loss on whole logits and the soft target, as the formulas read: what the fused loss is tested against.
 
 T positions · N targets that are no coordinates · M coordinates · V vocabulary · K coord tokens.
 """
@@ -10,9 +10,10 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (its usual name)
 
 from coordspec.config.custom import CoordSoftCeW1
-from coordspec.coords import MAX_BIN, CoordVocab
+from coordspec.coords import BINS, MAX_BIN, CoordVocab
 from coordspec.losses.coord import precise
 from coordspec.losses.rows import ids_of, supervised_rows
+from coordspec.losses.soft_target import SoftTargets, check_bins
 from coordspec.losses.stage1 import Stage1Loss
 
 
@@ -76,3 +77,17 @@ def stage1_loss_from_logits(
         vocab_mass=gate_M.detach().neg().exp().sum(),
         expected_bin_error=(p_MK.detach() * distance_MK).sum(),
     )
+
+
+def soft_target(
+    bins_N: Tensor, *, target_sigma: float, target_truncate: float | None = None, dtype: torch.dtype = torch.float64
+) -> Tensor:
+    """``q_NK``: a Gaussian around each bin, cut beyond ``target_truncate`` bins, renormalised over the bins 0..999.
+
+    Raises:
+        ValueError: a bin is none, target_sigma is not above 0, target_truncate negative, or one of them not finite.
+    """
+    check_bins(bins_N, BINS)
+    return SoftTargets(
+        target_sigma=target_sigma, target_truncate=target_truncate, dtype=dtype, device=bins_N.device
+    ).of(bins_N)
