@@ -180,7 +180,7 @@ def test_owners_and_weights_are_told_without_colour(page: Page) -> None:
     assert len(glyphs) == 4
     dashes = {
         name: tuple(page.locator(f".shape.{name} .line").first.evaluate(style, ["strokeDasharray", "strokeLinecap"]))
-        for name in ("truth", "matched", "fp", "fn")
+        for name in ("gt", "matched", "fp", "fn")
     }
     assert len(set(dashes.values())) == 4
     on = page.locator('.block[data-entry="0"] .t.struct.on').first
@@ -223,7 +223,7 @@ def test_the_order_of_tab(page: Page) -> None:
         outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
         assert outline != "none" or order[-1][0] in "gp", f"the focus on {order[-1]} cannot be seen"
     first_box = page.locator(".shape").first.get_attribute("data-o")
-    assert order == ["picker", "BUTTON", first_box, "layer-truth", "layer-matched", "layer-fp", "layer-fn", "raw",
+    assert order == ["picker", "BUTTON", first_box, "layer-gt", "layer-matched", "layer-fp", "layer-fn", "raw",
                      "0", "BUTTON", "SUMMARY"]  # fmt: skip
     page.locator(".shape").first.evaluate("one => one.focus()")
     halo = page.evaluate("getComputedStyle(document.querySelector('.shape:focus-visible .halo')).strokeWidth")
@@ -262,11 +262,11 @@ def test_arrows_among_boxes(page: Page) -> None:
     assert seen == [*names[1:], names[0]]
     page.keyboard.press("ArrowUp")
     eventually(lambda: focused(page), names[-1])
-    page.locator("#layer-truth").uncheck()
-    expect(page.locator(".shape.truth")).to_be_hidden()
+    page.locator("#layer-gt").uncheck()
+    expect(page.locator(".shape.gt")).to_be_hidden()
     page.locator(f'.shape[data-o="{names[-1]}"]').evaluate("one => one.focus()")
     page.keyboard.press("Home")
-    hidden = page.locator(".shape.truth").evaluate_all("all => all.map((one) => one.dataset.o)")
+    hidden = page.locator(".shape.gt").evaluate_all("all => all.map((one) => one.dataset.o)")
     eventually(lambda: focused(page) in hidden, False)
 
 

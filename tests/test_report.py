@@ -215,7 +215,7 @@ def test_the_judgement_against_a_naive_reference() -> None:
         count, _ = naive_matches(item.objects, guess.objects, 0.5, aware=True)
         assert len(one.matches) == count == sum(one.right) == sum(one.found)
         assert (one.fp, one.fn) == (len(guess.objects) - count, len(item.objects) - count)
-        assert all(item.objects[m.truth].desc == guess.objects[m.predicted].desc for m in one.matches)
+        assert all(item.objects[m.gt].desc == guess.objects[m.predicted].desc for m in one.matches)
         assert all(m.iou >= 0.5 for m in one.matches)
     orders = {
         Order.F1: [1 if (score := f1([one])) is None else score for one in judged],
@@ -238,7 +238,7 @@ def test_a_card_of_predictions(report: Report, tmp_path: Path) -> None:
     )
     _, value = report("preds.jsonl", "data.jsonl")
     (card,) = value["gallery"]["cards"]
-    assert [item["outcome"] for item in card["objects"]] == ["truth", "fn", "matched", "fp"]
+    assert [item["outcome"] for item in card["objects"]] == ["gt", "fn", "matched", "fp"]
     assert card["objects"][2] == {
         "outcome": "matched",
         "category": "cat",

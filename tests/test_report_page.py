@@ -142,7 +142,7 @@ def test_letters_in_the_search_are_letters(page: Page) -> None:
 def test_layers_can_be_hidden(page: Page) -> None:
     open_record(page, "0.png data.jsonl:1")
     page.keyboard.press("Escape")
-    kinds = ("truth", "matched", "fp", "fn")
+    kinds = ("gt", "matched", "fp", "fn")
     for kind in kinds:
         page.locator(f"#layer-{kind}").uncheck()
         for other in kinds:

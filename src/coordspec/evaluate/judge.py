@@ -17,10 +17,10 @@ from coordspec.predictions.record import Prediction
 from coordspec.record import Record
 
 
-class Match(NamedTuple):
+class FoundObject(NamedTuple):
     """An object of a record and the prediction that found it, by their numbers, and the IoU of their boxes."""
 
-    truth: int
+    gt: int
     predicted: int
     iou: float
 
@@ -31,7 +31,7 @@ class Judged:
 
     record: Record
     prediction: Prediction | None
-    matches: tuple[Match, ...] = ()
+    matches: tuple[FoundObject, ...] = ()
 
     @property
     def right(self) -> tuple[bool, ...]:
@@ -43,7 +43,7 @@ class Judged:
     @property
     def found(self) -> tuple[bool, ...]:
         """For each object, whether it was found."""
-        taken = {item.truth for item in self.matches}
+        taken = {item.gt for item in self.matches}
         return tuple(number in taken for number in range(len(self.record.objects)))
 
     @property
@@ -78,7 +78,7 @@ def judge(
         pairs.iou_P.tolist(),
         strict=True,
     )
-    matches = [Match(*row) for row in rows]
+    matches = [FoundObject(*row) for row in rows]
     ends = np.searchsorted(image_P, np.arange(len(records)), side="right").tolist()
     starts = [0, *ends[:-1]]
     return [

@@ -1,6 +1,7 @@
-// Boxes and polygons in bins.
+// Boxes and polygons in bins, and how outcomes are marked.
 
-const MAX_BIN = 999;
+const MAX_BIN = DATA.max_bin;
+const MARKS = DATA.marks;  // of every outcome: glyph, name, what its boxes are called, what it means
 
 function pointsOf(item) {
   if (item.poly) return item.poly.reduce((points, k, i) => (i % 2 ? points : [...points, [k, item.poly[i + 1]]]), []);

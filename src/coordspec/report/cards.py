@@ -27,7 +27,7 @@ _DIGITS: Final = 3
 
 def data_card(number: int, record: Record, issues: Iterable[Issue], options: ReportOptions) -> dict[str, Any]:
     """A record of a data file, the ``number``-th from 0."""
-    objects = [_object("truth", item, options.categories) for item in record.objects]
+    objects = [_object("gt", item, options.categories) for item in record.objects]
     return {**_about(number, record, issues, options), "objects": objects}
 
 
@@ -75,33 +75,33 @@ def _judged_objects(judged: Judged, categories: Categories) -> list[dict[str, An
     record, prediction = judged.record, judged.prediction
     predicted = () if prediction is None else prediction.objects
     nearest = _nearest(record.objects, predicted)
-    by_truth = {match.truth: match for match in judged.matches}
+    by_gt = {match.gt: match for match in judged.matches}
     by_predicted = {match.predicted: match for match in judged.matches}
     found: list[dict[str, Any]] = []
-    for number, truth in enumerate(record.objects):
-        match = by_truth.get(number)
+    for number, wanted in enumerate(record.objects):
+        match = by_gt.get(number)
         partner = None if match is None else len(record.objects) + match.predicted
-        found.append(_object("fn" if match is None else "truth", truth, categories, partner=partner))
+        found.append(_object("fn" if match is None else "gt", wanted, categories, partner=partner))
     for number, item in enumerate(predicted):
         match = by_predicted.get(number)
         scores = {name: _rounded(getattr(item, name)) for name in ("score", "score_coord", "score_desc")}
         scores = {name: score for name, score in scores.items() if score is not None}
         if match is not None:
-            more: dict[str, Any] = {"partner": match.truth, "iou": _rounded(match.iou)}
+            more: dict[str, Any] = {"partner": match.gt, "iou": _rounded(match.iou)}
             found.append(_object("matched", item, categories, **more, **scores))
         else:
             found.append(_object("fp", item, categories, **nearest[number], **scores))
     return found
 
 
-def _nearest(truths: Sequence[DetObject], predicted: Sequence[PredictedObject]) -> list[dict[str, Any]]:
+def _nearest(objects: Sequence[DetObject], predicted: Sequence[PredictedObject]) -> list[dict[str, Any]]:
     """For each prediction the object that it overlaps most, whatever its category, and the IoU of the boxes."""
-    if not truths or not predicted:
+    if not objects or not predicted:
         return [{} for _ in predicted]
     from coordspec.evaluate.scenes import as_box  # noqa: PLC0415 (needs packages of an extra, which data files do not)
     from coordspec.match import pairwise_iou  # noqa: PLC0415
 
-    overlap = pairwise_iou([as_box(item) for item in predicted], [as_box(item) for item in truths])
+    overlap = pairwise_iou([as_box(item) for item in predicted], [as_box(item) for item in objects])
     rows = ((row, int(row.argmax())) for row in overlap)
     return [{"nearest": best, "iou": _rounded(float(row[best]))} if row[best] > 0 else {} for row, best in rows]
 

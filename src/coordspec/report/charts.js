@@ -3,7 +3,7 @@
 const WIDTH = 420;
 const HEIGHT = 230;
 const AREA = { left: 46, right: WIDTH - 12, top: 10, bottom: HEIGHT - 34 };
-const MARKS = ["circle", "square", "triangle", "diamond"];
+const POINTS = ["circle", "square", "triangle", "diamond"];
 const LABELLED = 40;  // lines of more points than this have a mark on some of them only
 
 function chartFigure(chart) {
@@ -111,7 +111,7 @@ function lineChart(chart) {
 
 function mark(index, x, y) {
   const style = `mark s${index % 8}`;
-  const kind = MARKS[index % MARKS.length];
+  const kind = POINTS[index % POINTS.length];
   if (kind === "circle") return draw("circle", { class: style, cx: x, cy: y, r: 3 });
   const d = { square: "M-2.8 -2.8h5.6v5.6h-5.6Z", triangle: "M0 -3.8L3.6 2.8H-3.6Z", diamond: "M0 -4L4 0L0 4L-4 0Z" }[kind];
   return draw("path", { class: style, d, transform: `translate(${x.toFixed(1)} ${y.toFixed(1)})` });

@@ -33,7 +33,7 @@ function detailParts(card) {
   const picture = pictureElement(card, "div");
   if (card.image) picture.querySelector("img").alt = `The image ${card.path}`;
   const tags = make("div", { class: "tags", "aria-hidden": "true" });
-  card.objects.forEach((item, index) => { if (item.outcome !== "truth" || !GALLERY.judged) tags.append(tagElement(item, index)); });
+  card.objects.forEach((item, index) => { if (item.outcome !== "gt" || !GALLERY.judged) tags.append(tagElement(item, index)); });
   picture.append(tags);
   picture.classList.toggle("many", card.objects.length > 30);
   const list = objectList(card);
@@ -50,7 +50,7 @@ function captionElement(card) {
 
 function tagElement(item, index) {
   const [x1, y1] = extent(pointsOf(item));
-  const tag = make("span", { class: `tag ${item.outcome}`, "data-o": index }, GALLERY.judged ? OUTCOMES[item.outcome].glyph : String(index));
+  const tag = make("span", { class: `tag ${item.outcome}`, "data-o": index }, GALLERY.judged ? MARKS[item.outcome].glyph : String(index));
   tag.style.left = `${(100 * Math.min(x1, MAX_BIN - 40)) / MAX_BIN}%`;
   tag.style.top = `${(100 * y1) / MAX_BIN}%`;
   if (y1 < 60) tag.classList.add("inside");
@@ -60,7 +60,7 @@ function tagElement(item, index) {
 // Wrong and missed ones first; the ground truth of a match stands with its prediction.
 function objectList(card) {
   if (!card.objects.length) return make("p", { class: "hint" }, "No objects.");
-  const rank = { fp: 0, fn: 1, matched: 2, truth: GALLERY.judged ? null : 3 };
+  const rank = { fp: 0, fn: 1, matched: 2, gt: GALLERY.judged ? null : 3 };
   const rows = card.objects.map((item, index) => [item, index]).filter(([item]) => rank[item.outcome] !== null);
   rows.sort(([a], [b]) => rank[a.outcome] - rank[b.outcome]);
   return make("ul", { class: "objects" }, ...rows.map(([item, index]) => objectRow(card, item, index)));
@@ -69,8 +69,8 @@ function objectList(card) {
 function objectRow(card, item, index) {
   const shape = item.poly ? `polygon, ${plural(item.poly.length / 2, "point")}` : item.bbox_2d.join(" ");
   const facts = [GALLERY.judged ? null : `#${index}`, shape, nearText(card, item), scoreText(item)].filter(Boolean);
-  const marker = make("span", { class: `glyph ${item.outcome}`, "aria-hidden": "true" }, OUTCOMES[item.outcome].glyph);
-  const name = GALLERY.judged ? make("span", { class: "which" }, OUTCOMES[item.outcome].name) : null;
+  const marker = make("span", { class: `glyph ${item.outcome}`, "aria-hidden": "true" }, MARKS[item.outcome].glyph);
+  const name = GALLERY.judged ? make("span", { class: "which" }, MARKS[item.outcome].name) : null;
   return make("li", { class: item.outcome, tabindex: "0", "data-o": index }, marker, " ", make("bdi", { class: "desc" }, item.desc), " ", name, " ", make("span", { class: "facts" }, facts.join(" · ")));
 }
 

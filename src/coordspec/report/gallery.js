@@ -2,18 +2,12 @@
 
 const GALLERY = DATA.gallery;
 const BATCH = 24;
-const OUTCOMES = {
-  truth: { glyph: "○", name: GALLERY?.judged ? "ground truth of a match" : "object" },
-  matched: { glyph: "●", name: "right" },
-  fp: { glyph: "▲", name: "false positive" },
-  fn: { glyph: "◆", name: "missed" },
-};
-const LAYERS = GALLERY?.judged ? ["truth", "matched", "fp", "fn"] : ["truth"];
+const LAYERS = GALLERY?.judged ? ["gt", "matched", "fp", "fn"] : ["gt"];
 const FILTERS = [
   ["", "all"],
-  ["fp", "▲ with false positives"],
-  ["fn", "◆ with missed objects"],
-  ["matched", "● with right ones"],
+  ["fp", `${MARKS.fp.glyph} with false positives`],
+  ["fn", `${MARKS.fn.glyph} with missed objects`],
+  ["matched", `${MARKS.matched.glyph} with right ones`],
   ["perfect", "all right, none missed"],
   ["dropped", "with dropped entries"],
   ["broken", "cut short or not read"],
@@ -113,7 +107,7 @@ function cardElement(card, at) {
 }
 
 function summaryText(card) {
-  const parts = LAYERS.filter((name) => name !== "truth" || !GALLERY.judged).map((name) => [count(card, name), OUTCOMES[name].name]);
+  const parts = LAYERS.filter((name) => name !== "gt" || !GALLERY.judged).map((name) => [count(card, name), MARKS[name].name]);
   return parts.map(([number, name]) => (GALLERY.judged ? `${number} ${name}` : plural(number, name))).join(", ");
 }
 
@@ -123,7 +117,7 @@ function countsElement(card) {
   else {
     for (const name of ["matched", "fn", "fp"]) {
       const number = count(card, name);
-      line.append(make("span", { class: `${name}${number ? "" : " none"}`, title: OUTCOMES[name].name }, make("span", { class: "glyph" }, OUTCOMES[name].glyph), ` ${number}`), " ");
+      line.append(make("span", { class: `${name}${number ? "" : " none"}`, title: MARKS[name].name }, make("span", { class: "glyph" }, MARKS[name].glyph), ` ${number}`), " ");
     }
     line.append(make("span", { class: "f1" }, card.f1 === null ? "empty" : `F1 ${card.f1.toFixed(2)}`));
   }
@@ -194,7 +188,7 @@ function layersElement() {
     box.addEventListener("change", () => document.body.classList.toggle(`no-${name}`, !box.checked));
     const swatch = draw("svg", { class: `swatch ${name}`, viewBox: "0 0 30 12", "aria-hidden": "true" });
     swatch.append(draw("path", { class: "halo", d: "M1 6H29" }), draw("path", { class: "line", d: "M1 6H29" }));
-    layers.append(make("label", { for: box.id }, box, swatch, make("span", { class: `glyph ${name}`, "aria-hidden": "true" }, OUTCOMES[name].glyph), OUTCOMES[name].name));
+    layers.append(make("label", { for: box.id }, box, swatch, make("span", { class: `glyph ${name}`, "aria-hidden": "true" }, MARKS[name].glyph), MARKS[name].name));
   }
   return layers;
 }

@@ -9,6 +9,7 @@ from typing import Any, Final
 from coordspec.findings.visible import plural
 from coordspec.pages import html
 from coordspec.pages.html import html_page, resource
+from coordspec.pages.marks import MARKS, page_data
 from coordspec.report.options import Order, ReportOptions
 
 PACKAGE: Final = "coordspec.report"
@@ -37,7 +38,14 @@ class Report:
         """The page. Text from the data stands in it as JSON alone, and reaches the document as text nodes."""
         style = resource(html.PACKAGE, *html.STYLES) + resource(PACKAGE, *STYLES)
         script = resource(html.PACKAGE, *html.SCRIPTS) + resource(PACKAGE, *SCRIPTS)
-        return html_page(self.value["title"], style=style, script=script, data=self.value)
+        data = {**self.value, **page_data(**self._names())}
+        return html_page(self.value["title"], style=style, script=script, data=data)
+
+    def _names(self) -> dict[str, str]:
+        """What the page calls outcomes; an object of a file without predictions is no more than an object."""
+        gallery = self.value["gallery"]
+        judged = gallery is not None and gallery["judged"]
+        return {"matched": "right", "gt": MARKS["gt"].layer if judged else "object"}
 
 
 def fact(name: str, value: float | str | None, note: str = "") -> dict[str, Any]:

@@ -15,6 +15,7 @@ from coordspec.evaluate.options import EvalOptions
 from coordspec.evaluate.scenes import as_box
 from coordspec.evaluate.summary import Evaluation, evaluate
 from coordspec.findings.visible import plural, shown
+from coordspec.pages.marks import MARKS
 from coordspec.predictions.files import PredictionFile, read_predictions
 from coordspec.record import DetObject, all_records
 from coordspec.report.cards import by_line, judged_card
@@ -151,8 +152,8 @@ def _sizes(judged: Sequence[Judged], options: ReportOptions) -> dict[str, Any]:
     labels = share_labels()
     counts, found = Counter[int](), Counter[int]()
     for item in judged:
-        for truth, hit in zip(item.record.objects, item.found, strict=True):
-            bucket = min(bisect_right(SHARE_STEPS, _share(truth)), len(labels)) - 1
+        for wanted, hit in zip(item.record.objects, item.found, strict=True):
+            bucket = min(bisect_right(SHARE_STEPS, _share(wanted)), len(labels)) - 1
             counts[bucket] += 1
             found[bucket] += hit
     return bars(
@@ -173,8 +174,8 @@ def _share(item: DetObject) -> float:
 def _categories(judged: Sequence[Judged], options: ReportOptions) -> dict[str, Any]:
     counts, found, wrong = Counter[str](), Counter[str](), Counter[str]()
     for item in judged:
-        for truth, hit in zip(item.record.objects, item.found, strict=True):
-            name = options.categories.of(truth.desc)
+        for wanted, hit in zip(item.record.objects, item.found, strict=True):
+            name = options.categories.of(wanted.desc)
             counts[name] += 1
             found[name] += hit
         predicted = () if item.prediction is None else item.prediction.objects
@@ -194,7 +195,9 @@ def _categories(judged: Sequence[Judged], options: ReportOptions) -> dict[str, A
         for name in names[:MAX_CATEGORIES]
     ]
     note = f"{len(rows)} of {len(names):,} categories, those with the most objects." if len(rows) < len(names) else ""
-    columns = ["category", "objects", "● found", "◆ missed", "▲ false positives", "F1"]
+    words = {"matched": "found", "fn": "missed", "fp": "false positives"}
+    outcomes = [f"{MARKS[outcome].glyph} {word}" for outcome, word in words.items()]
+    columns = ["category", "objects", *outcomes, "F1"]
     return table("By category", columns, rows, note)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from coordspec.pages import html
 from coordspec.pages.html import html_page, resource
+from coordspec.pages.marks import page_data
 from coordspec.pages.thumbnail import thumbnail
 from coordspec.rollout.reasons import DropReason
 from coordspec.view.value import document
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from coordspec.view.sample import Sample
 
 _TITLE: Final = "What the target teaches"
+SCRIPTS: Final = ("mask.js", "drawing.js", "looking.js")
+"""The parts of the script, joined in this order: the last one starts the page."""
 
 
 def mask_page(samples: Sequence[Sample]) -> str:
@@ -27,5 +30,5 @@ def mask_page(samples: Sequence[Sample]) -> str:
     value["thumbnails"] = [None if found is None else found._asdict() for found in thumbnails]
     value["reasons"] = {reason.value: reason.meaning.replace("`", "") for reason in DropReason}
     style = resource(html.PACKAGE, *html.STYLES) + resource("coordspec.view", "mask.css")
-    script = resource(html.PACKAGE, *html.SCRIPTS) + resource("coordspec.view", "mask.js")
-    return html_page(_TITLE, style=style, script=script, data=value)
+    script = resource(html.PACKAGE, *html.SCRIPTS) + resource("coordspec.view", *SCRIPTS)
+    return html_page(_TITLE, style=style, script=script, data={**value, **page_data()})
