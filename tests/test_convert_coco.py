@@ -21,7 +21,7 @@ from PIL import Image
 from coordspec.boxes import polygon_area
 from coordspec.convert import CONVERTERS, ConvertOptions, SourceError
 from coordspec.convert.coco_file import CocoFile
-from coordspec.convert.options import Crowd, Duplicates, Geometry, Multipart, ObjectOrder, OutOfFrame
+from coordspec.convert.options import Crowd, Duplicates, WrittenGeometry, Multipart, ObjectOrder, OutOfFrame
 from coordspec.errors import InputError, Place
 from coordspec.jsonl.parse import parse_line
 from coordspec.jsonl.read import read_lines
@@ -88,13 +88,13 @@ def small():
 CASES = [
     (
         "outlines, the largest part",
-        {"geometry": Geometry.POLY, "multipart": Multipart.LARGEST},
+        {"geometry": WrittenGeometry.POLY, "multipart": Multipart.LARGEST},
         [MASK, CAT_PART, LIGHT_POLY],
         {"parts_left_out": 1, "boxes_for_none": 1},
     ),
     (
         "outlines with a crowd kept, which stays a box",
-        {"geometry": Geometry.POLY, "crowd": Crowd.KEEP, "duplicates": Duplicates.KEEP},
+        {"geometry": WrittenGeometry.POLY, "crowd": Crowd.KEEP, "duplicates": Duplicates.KEEP},
         [CROWD, MASK, CAT, CAT, LIGHT_POLY],
         {
             "objects": 5,
@@ -172,7 +172,7 @@ def test_what_the_source_may_leave_out(source):
     document["annotations"][0]["segmentation"] = None
     document["annotations"][1]["segmentation"] = []
     del document["info"], document["licenses"]
-    records, counted = convert(source(document), geometry=Geometry.POLY)
+    records, counted = convert(source(document), geometry=WrittenGeometry.POLY)
     assert [o.desc for o in records[0].objects] == ["person", "cat", "cat", "traffic light"]
     assert counted == {"records": 2, "objects": 4, "negatives": 1, "boxes_for_none": 4, "duplicates": 1}
 
@@ -237,7 +237,7 @@ def test_out_of_frame_stops_by_default(source, bbox, reason):
 def test_points_of_an_outline_move_to_the_border(source):
     document = small()
     document["annotations"][0]["segmentation"] = [[50, -10, 150, 10, 50, 30]]
-    records, counted = convert(source(document), geometry=Geometry.POLY, out_of_frame=OutOfFrame.CLIP)
+    records, counted = convert(source(document), geometry=WrittenGeometry.POLY, out_of_frame=OutOfFrame.CLIP)
     assert written(records[0])["objects"][0] == {"desc": "traffic light", "poly": [500, 0, 999, 200, 500, 599]}
     assert counted["clipped"] == 1
 
@@ -344,7 +344,7 @@ POLY_FAULTS = [
 @pytest.mark.parametrize(("segmentation", "reason"), POLY_FAULTS)
 def test_a_fault_of_an_outline_stops_only_where_outlines_are_asked_for(source, segmentation, reason):
     path = source(changed(small(), ("annotations", 0, "segmentation"), segmentation))
-    assert fault_of(path, geometry=Geometry.POLY) == f"{path}: annotations[0] (id 1): {reason}"
+    assert fault_of(path, geometry=WrittenGeometry.POLY) == f"{path}: annotations[0] (id 1): {reason}"
     assert convert(path)[1] == BASE_COUNTS
 
 
@@ -354,7 +354,7 @@ FAIL_OPTIONS = [
         "annotations[2] (id 3): is a crowd region; pass --crowd skip or --crowd keep, or remove it",
     ),
     (
-        {"geometry": Geometry.POLY, "multipart": Multipart.FAIL},
+        {"geometry": WrittenGeometry.POLY, "multipart": Multipart.FAIL},
         "annotations[1] (id 2): has 2 polygons, and a poly is exactly one; pass --multipart bbox to write its box",
     ),
 ]
@@ -370,7 +370,7 @@ def test_multipart_fail_stops_at_a_mask(source):
     document = small()
     del document["annotations"][1:4]
     path = source(document)
-    assert fault_of(path, geometry=Geometry.POLY, multipart=Multipart.FAIL) == (
+    assert fault_of(path, geometry=WrittenGeometry.POLY, multipart=Multipart.FAIL) == (
         f"{path}: annotations[1] (id 5): has no polygon, but a mask or no outline at all, and a poly is exactly one; "
         "pass --multipart bbox to write its box"
     )
@@ -516,7 +516,7 @@ def documents(draw):
 
 OPTIONS = st.builds(
     ConvertOptions,
-    geometry=st.sampled_from(Geometry),
+    geometry=st.sampled_from(WrittenGeometry),
     order=st.sampled_from(ObjectOrder),
     crowd=st.sampled_from([Crowd.SKIP, Crowd.KEEP]),
     multipart=st.sampled_from([Multipart.BBOX, Multipart.LARGEST]),
@@ -546,7 +546,7 @@ def naive_object(annotation, document, options):
     x, y, w, h = annotation["bbox"]
     kind, pixels = "bbox_2d", [x, y, x + w, y + h]
     parts = annotation["segmentation"]
-    if options.geometry is Geometry.POLY and not crowd:
+    if options.geometry is WrittenGeometry.POLY and not crowd:
         if len(parts) == 1:
             kind, pixels = "poly", parts[0]
         elif parts and options.multipart is Multipart.LARGEST:
@@ -695,7 +695,7 @@ def image_sizes_agree(out, root):
             assert image.size == (value["width"], value["height"])
 
 
-@pytest.mark.parametrize("geometry", list(Geometry))
+@pytest.mark.parametrize("geometry", list(WrittenGeometry))
 def test_lvis_is_clean(tmp_path, geometry):
     out = tmp_path / "out.jsonl"
     assert run(["convert", "coco", str(SMALL / "lvis.json"), "-o", str(out), "--geometry", geometry.value]) == 0
@@ -705,7 +705,7 @@ def test_lvis_is_clean(tmp_path, geometry):
 
 @pytest.mark.skipif(TINY is None or not TINY.is_dir(), reason="shared/data/coco_tiny is not here")
 @pytest.mark.parametrize("coords", list(CoordForm))
-@pytest.mark.parametrize("geometry", list(Geometry))
+@pytest.mark.parametrize("geometry", list(WrittenGeometry))
 def test_coco_tiny_is_clean(tmp_path, geometry, coords):
     out = tmp_path / "out.jsonl"
     arguments = ["--geometry", geometry.value, "--coords", coords.value, "--image-prefix", "val2017"]

@@ -16,7 +16,7 @@ from coordspec.pages.thumbnail import Picture
 from coordspec.record import DetObject, Record
 from coordspec.target import Dump, build_target
 from coordspec.target.objects import ground_truth_objects
-from coordspec.view import Source, make_sample, mask_page
+from coordspec.view import TargetSource, make_sample, mask_page
 from mask_samples import CAT, DOG, END, NAME, RECORD, ROLLOUT, entry, near, write_images
 from qwen_tokenizer import ids_of, table
 
@@ -39,7 +39,7 @@ def page_file(folder: Path, *pairs: tuple[Record, str], policy: str = "unified",
         target = build_target(ids, objects, tables, policy=policy)
         picture = Picture(folder, record.images[0], record.width, record.height, 0)
         dump = Dump(f"data.jsonl:{number}", objects, ids, target, tables.fingerprint)
-        samples.append(make_sample(Source(Place("data.jsonl", number), dump, picture), tables))
+        samples.append(make_sample(TargetSource(Place("data.jsonl", number), dump, picture), tables))
     file = folder / "page.html"
     file.write_text(mask_page(samples), "utf-8")
     return file

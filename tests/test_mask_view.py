@@ -20,7 +20,7 @@ from coordspec.rollout.parse import parse_rollout
 from coordspec.rollout.reasons import DropReason
 from coordspec.target import Dump, build_target, ground_truth_target
 from coordspec.target.objects import ground_truth_objects
-from coordspec.view import Sample, Source, document, make_sample, sample_lines
+from coordspec.view import TargetSource, TargetView, document, make_sample, sample_lines
 from coordspec.view.lines import LineRange, chosen, parse_ranges
 from coordspec.view.rollouts import encode_rollout
 from coordspec.view.text import LETTERS, columns_of, legend_lines
@@ -30,7 +30,7 @@ from qwen_tokenizer import TOKENIZERS, ids_of, table
 PLACE = Place("data.jsonl", 3)
 
 
-def sample(text: str | bytes, gt: list[DetObject], name: str = NAME, policy: str = "unified") -> Sample:
+def sample(text: str | bytes, gt: list[DetObject], name: str = NAME, policy: str = "unified") -> TargetView:
     """The view of a rollout, or with a row set for the ground truth that of the objects alone."""
     tables = table(name)
     objects = ground_truth_objects(gt, tables)
@@ -39,7 +39,7 @@ def sample(text: str | bytes, gt: list[DetObject], name: str = NAME, policy: str
     else:
         ids = tuple(ids_of(text, name))
         dump = Dump("s", objects, ids, build_target(ids, objects, tables, policy=policy), tables.fingerprint)
-    return make_sample(Source(PLACE, dump, None), tables)
+    return make_sample(TargetSource(PLACE, dump, None), tables)
 
 
 POLICIES = [*mask_policies().by_name, *mask_policies().ground_truth]
@@ -60,7 +60,7 @@ def test_every_target_can_be_looked_at(seed: int, name: str, policy: str) -> Non
     check_lines(seen, rng.randint(24, 160))
 
 
-def check_entries(seen: Sample) -> None:
+def check_entries(seen: TargetView) -> None:
     """Entries follow on each other; every object and every prediction has the entry that the report gives it."""
     at = seen.entries[0].start if seen.entries else 0
     for found in seen.entries:
@@ -84,7 +84,7 @@ def check_entries(seen: Sample) -> None:
     assert len(seen.predictions) == len(report.matches) + len(report.fp)
 
 
-def check_reading(seen: Sample, text: bytes, name: str) -> None:
+def check_reading(seen: TargetView, text: bytes, name: str) -> None:
     """Texts are those of the ids; what is left out is what the rollout says behind its kept part and the close."""
     tables = table(name)
     assert "".join(seen.texts) == "".join(visible(tables.text([token_id])) for token_id in seen.target.ids)
@@ -99,7 +99,7 @@ def check_reading(seen: Sample, text: bytes, name: str) -> None:
     assert seen.left_out == visible(rest.decode("utf-8", "backslashreplace"))
 
 
-def check_lines(seen: Sample, width: int) -> None:
+def check_lines(seen: TargetView, width: int) -> None:
     """The text lines hold the whole text, and below every token its letter, a capital where it has a weight."""
     lines = list(sample_lines(seen, width))
     pairs = [(lines[i], lines[i + 1]) for i in range(len(lines) - 1) if is_text(lines, i)]
@@ -185,7 +185,7 @@ def test_the_reordered_policy_shows_predictions_without_tokens() -> None:
 def test_predictions_without_the_rollout() -> None:
     tables = tokens()
     target = build_target(ids_of(ROLLOUT, NAME), RECORD, tables)
-    seen = make_sample(Source(PLACE, Dump("s", RECORD.objects, None, target, tables.fingerprint), None), tables)
+    seen = make_sample(TargetSource(PLACE, Dump("s", RECORD.objects, None, target, tables.fingerprint), None), tables)
     kept = sample(ROLLOUT, list(RECORD.objects))
     assert seen.predictions == kept.predictions
     assert seen.entries == kept.entries
@@ -297,13 +297,13 @@ BROKEN: dict[str, tuple[dict[str, object], str]] = {
 def test_a_dump_that_cannot_be_shown(case: str) -> None:
     fields, message = BROKEN[case]
     with pytest.raises(InputError, match=r"^data\.jsonl:3: ") as caught:
-        make_sample(Source(PLACE, broken(**fields), None), tokens())
+        make_sample(TargetSource(PLACE, broken(**fields), None), tokens())
     assert message in str(caught.value)
 
 
 def test_a_dump_with_wrong_labels_is_shown_with_its_findings() -> None:
     weights = (1.0,) * len(broken().target.ids)
-    seen = make_sample(Source(PLACE, broken(ce_weight=weights), None), tokens())
+    seen = make_sample(TargetSource(PLACE, broken(ce_weight=weights), None), tokens())
     assert {issue.name for issue in seen.issues} == {"masked-token-supervised"}
     assert any("MSK" in line for line in sample_lines(seen, 80))
 
@@ -321,7 +321,7 @@ WRONG_REPORTS = (
 
 @pytest.mark.parametrize("fields", WRONG_REPORTS, ids=str)
 def test_a_dump_with_a_wrong_report_is_shown_with_its_findings(fields: dict[str, object]) -> None:
-    seen = make_sample(Source(PLACE, broken(**fields), None), tokens())
+    seen = make_sample(TargetSource(PLACE, broken(**fields), None), tokens())
     assert seen.issues
     assert {found.reason for found in seen.entries if found.owner is Owner.FN} <= {None}
     assert list(sample_lines(seen, 80))

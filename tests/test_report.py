@@ -29,7 +29,7 @@ from coordspec.report.page import SCRIPTS, STYLES, fact
 from coordspec.report.predictions import ranked
 from coordspec.report.run import run_report
 from coordspec.report.settings import flat
-from coordspec.report.source import PROBED, Kind, kind_of
+from coordspec.report.source import PROBED, ReportKind, kind_of
 from coordspec.run_files import checkpoints, read_metrics, read_provenance
 from evaluate_scenes import naive_matches, random_scene
 from report_samples import (
@@ -72,14 +72,14 @@ Report = Callable[..., tuple[Done, dict[str, Any]]]
 # ------------------------------------------------------------------------------------------------------------- sources
 
 PREDICTION = {"index": 0, "dropped": [], "objects": [], "images": ["a.png"]}
-FIRST: dict[str, tuple[list[Any], Kind]] = {
-    "a record": ([GOOD], Kind.DATA),
-    "a prediction": ([PREDICTION], Kind.PREDICTIONS),
-    "a record with an index": ([{**GOOD, "index": 3}], Kind.DATA),
-    "objects alone": ([{"objects": []}], Kind.DATA),
-    "behind lines that say nothing": (["x", 1, [], {"a": 1}, GOOD], Kind.DATA),
-    "behind broken lines": ([b"{", b"", b"\xff", PREDICTION], Kind.PREDICTIONS),
-    "the last line that is looked at": ([1] * (PROBED - 1) + [GOOD], Kind.DATA),
+FIRST: dict[str, tuple[list[Any], ReportKind]] = {
+    "a record": ([GOOD], ReportKind.DATA),
+    "a prediction": ([PREDICTION], ReportKind.PREDICTIONS),
+    "a record with an index": ([{**GOOD, "index": 3}], ReportKind.DATA),
+    "objects alone": ([{"objects": []}], ReportKind.DATA),
+    "behind lines that say nothing": (["x", 1, [], {"a": 1}, GOOD], ReportKind.DATA),
+    "behind broken lines": ([b"{", b"", b"\xff", PREDICTION], ReportKind.PREDICTIONS),
+    "the last line that is looked at": ([1] * (PROBED - 1) + [GOOD], ReportKind.DATA),
 }
 
 
@@ -103,7 +103,7 @@ def test_a_file_that_says_what_it_is_too_late(tmp_path: Path) -> None:
 def test_what_makes_a_folder_a_run(made: str, tmp_path: Path) -> None:
     (tmp_path / made).parent.mkdir(exist_ok=True)
     (tmp_path / made).write_text("")
-    assert kind_of(str(tmp_path), LIMIT) is Kind.RUN
+    assert kind_of(str(tmp_path), LIMIT) is ReportKind.RUN
 
 
 # ---------------------------------------------------------------------------------------------------------------- data

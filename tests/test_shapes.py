@@ -20,7 +20,7 @@ from coordspec.coords import BIN_OF_TOKEN, pixel_from_bin
 from coordspec.jsonl.parse import parse_line
 from coordspec.record import CoordForm
 from coordspec.shapes import Scene, SceneSpec, draw, scene
-from coordspec.shapes.dataset import DatasetSpec, Geometry, png_bytes, record, write_dataset
+from coordspec.shapes.dataset import DatasetSpec, ShapeGeometry, png_bytes, record, write_dataset
 from coordspec.shapes.outline import KINDS, Point, extent, place, spans
 from coordspec.shapes.scene import COLOURS, JITTER, MIN_IN_FRAME
 from coordspec_cli.main import run
@@ -61,7 +61,7 @@ def test_boxes_are_the_drawn_pixels(spec, index):
 
 
 @pytest.mark.parametrize("form", CoordForm)
-@pytest.mark.parametrize("geometry", Geometry)
+@pytest.mark.parametrize("geometry", ShapeGeometry)
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 def test_annotations_are_valid_and_within_a_pixel(spec, geometry, form):
     for index in range(40):
@@ -72,7 +72,7 @@ def test_annotations_are_valid_and_within_a_pixel(spec, geometry, form):
         expected = sorted((shape.box for shape in one.shapes), key=reading_order)
         for item, box in zip(value["objects"], expected, strict=True):
             (flat,) = (item[key] for key in ("bbox_2d", "poly") if key in item)
-            assert ("poly" in item) == (geometry is Geometry.POLY)
+            assert ("poly" in item) == (geometry is ShapeGeometry.POLY)
             assert {type(v) for v in flat} == ({int} if form is CoordForm.INT else {str})
             sides = (one.width, one.height)
             pixels = [pixel_from_bin(BIN_OF_TOKEN.get(v, v), sides[i % 2]) for i, v in enumerate(flat)]
@@ -167,7 +167,7 @@ def test_pixels_never_change(seed, split, index, spec, digest):
 
 
 def test_annotations_never_change():
-    assert record(scene(0, "train", 0), "images/train/000000.png", Geometry.BBOX).line(CoordForm.INT) == (
+    assert record(scene(0, "train", 0), "images/train/000000.png", ShapeGeometry.BBOX).line(CoordForm.INT) == (
         '{"images": ["images/train/000000.png"], "width": 96, "height": 96, "objects": ['
         '{"desc": "green cross", "bbox_2d": [179, 84, 368, 379]}, '
         '{"desc": "red circle", "bbox_2d": [684, 158, 852, 326]}, '
@@ -229,7 +229,7 @@ def test_spans_are_the_even_odd_rule(outline):
 
 
 def test_data_set_on_disk(tmp_path):
-    spec = DatasetSpec({"train": 6, "val": 3}, seed=2, geometry=Geometry.POLY, form=CoordForm.TOKEN)
+    spec = DatasetSpec({"train": 6, "val": 3}, seed=2, geometry=ShapeGeometry.POLY, form=CoordForm.TOKEN)
     summaries = write_dataset(tmp_path / "new" / "set", spec)
     assert [(s.split, s.images) for s in summaries] == [("train", 6), ("val", 3)]
     files = sorted(str(p.relative_to(tmp_path / "new/set")) for p in tmp_path.rglob("*") if p.is_file())

@@ -20,12 +20,12 @@ from coordspec.convert.options import (
     Difficult,
     Duplicates,
     Expressions,
-    Geometry,
     Multipart,
     ObjectOrder,
     OutOfFrame,
     QwenCoords,
     VocOrigin,
+    WrittenGeometry,
 )
 from coordspec.errors import InputError
 from coordspec.jsonl.inputs import SUFFIXES
@@ -89,7 +89,7 @@ def _own(name: str, text: str) -> str:
 @click.argument("name", metavar="FORMAT", type=click.Choice(list(CONVERTERS)))
 @click.argument("source", metavar="SRC")
 @output_options
-@_setting("geometry", Geometry, _own("geometry", "Write boxes or outlines."))
+@_setting("geometry", WrittenGeometry, _own("geometry", "Write boxes or outlines."))
 @choice_option("--coords", kind=CoordForm, text="Write bins as integers or as coord tokens.", default=CoordForm.INT)
 @_setting(
     "order", ObjectOrder, "ObjectOrder of objects: top to bottom then left to right, as in SRC, or largest first."

@@ -12,7 +12,7 @@ from coordspec.evaluate.join import join
 from coordspec.export.coco import coco_instances
 from coordspec.export.coco_results import Instances, ResultOptions, coco_results
 from coordspec.export.counts import CocoCounts, LabelStudioCounts, ResultCounts
-from coordspec.export.label_studio import LOCAL_FILES, Sample, label_studio_tasks, labeling_config, samples_of
+from coordspec.export.label_studio import LOCAL_FILES, ExportSample, label_studio_tasks, labeling_config, samples_of
 from coordspec.export.write import write_list, write_lists
 from coordspec.jsonl.inputs import STDIN
 from coordspec.jsonl.output import STDOUT, open_output
@@ -147,13 +147,13 @@ def label_studio_command(
     report(out, counts)
 
 
-def _samples(data: str | None, preds: str | None, counts: LabelStudioCounts, max_line_bytes: int) -> list[Sample]:
+def _samples(data: str | None, preds: str | None, counts: LabelStudioCounts, max_line_bytes: int) -> list[ExportSample]:
     predictions = () if preds is None else _predictions(preds, max_line_bytes)
     if data is None:
-        return [Sample(None, item) for item in predictions]
+        return [ExportSample(None, item) for item in predictions]
     records = _records(data, max_line_bytes)
     if preds is None:
-        return [Sample(record, None) for record in records]
+        return [ExportSample(record, None) for record in records]
     return samples_of(join(records, predictions), counts)
 
 

@@ -22,7 +22,7 @@ from coordspec_cli.reporting import colourful
 
 if TYPE_CHECKING:
     from coordspec.rollout.tokens import TokenTable
-    from coordspec.view import Sample, Selection
+    from coordspec.view import Selection, TargetView
     from coordspec.view.lines import LineRange
 
 _POLICIES: Final = mask_policies()
@@ -184,7 +184,7 @@ def _ground_truth_names() -> str:
     return ", ".join(_POLICIES.ground_truth)
 
 
-def _write_page(html: Path, samples: list[Sample], overwrite: bool, sources: list[str]) -> None:
+def _write_page(html: Path, samples: list[TargetView], overwrite: bool, sources: list[str]) -> None:
     from coordspec.view import mask_page  # noqa: PLC0415
 
     with write_whole(html, overwrite=overwrite, sources=sources) as stream:
@@ -192,18 +192,18 @@ def _write_page(html: Path, samples: list[Sample], overwrite: bool, sources: lis
     click.echo(f"{click.format_filename(html)}: {plural(len(samples), 'sample')}", err=True)
 
 
-def _write_json(samples: list[Sample]) -> None:
+def _write_json(samples: list[TargetView]) -> None:
     from coordspec.view import document  # noqa: PLC0415
 
     click.echo(json.dumps(document(samples), allow_nan=False))
 
 
-def _write_text(samples: list[Sample]) -> None:
+def _write_text(samples: list[TargetView]) -> None:
     for line in _text_lines(samples, shutil.get_terminal_size(_FALLBACK_SIZE).columns, colours=colourful(sys.stdout)):
         write_line(sys.stdout, line)
 
 
-def _text_lines(samples: list[Sample], width: int, *, colours: bool) -> Iterator[str]:
+def _text_lines(samples: list[TargetView], width: int, *, colours: bool) -> Iterator[str]:
     from coordspec.view.text import legend_lines, plain, sample_lines  # noqa: PLC0415
 
     paint = _paint if colours else plain

@@ -11,16 +11,16 @@ from coordspec.errors import InputError
 from coordspec.evaluate.categories import read_categories
 from coordspec.jsonl.write import refuse_output, write_whole
 from coordspec.report.options import DEFAULTS, OF_PREDICTIONS, Order, ReportOptions
-from coordspec.report.source import Kind, kind_of
+from coordspec.report.source import ReportKind, kind_of
 from coordspec_cli.main import EXIT_CLEAN, EXIT_FINDINGS
 from coordspec_cli.options import max_line_bytes_option
 
 if TYPE_CHECKING:
-    from coordspec.report.page import Report
+    from coordspec.report.page import ReportPage
 
 _OF_PREDICTIONS: Final = {"iou", "categories", "partial"}
 _OF_FILES: Final = {"image_root", "max_images", "order", "thumbnail", "max_line_bytes"}
-_WHAT: Final = {Kind.DATA: "a data file", Kind.RUN: "a run folder"}
+_WHAT: Final = {ReportKind.DATA: "a data file", ReportKind.RUN: "a run folder"}
 
 
 @click.command("report", epilog="The page is explained in `coordspec docs report`.")
@@ -88,7 +88,7 @@ def command(ctx: click.Context, /, *, path: str, data: str | None, out: Path, ov
     return EXIT_FINDINGS if report.errors else EXIT_CLEAN
 
 
-def _kind(path: str, data: str | None, max_line_bytes: int) -> Kind:
+def _kind(path: str, data: str | None, max_line_bytes: int) -> ReportKind:
     """What is to be reported.
 
     Raises:
@@ -96,31 +96,31 @@ def _kind(path: str, data: str | None, max_line_bytes: int) -> Kind:
         InputError: one of them cannot be read, or holds something else.
     """
     kind = kind_of(path, max_line_bytes)
-    if kind is Kind.PREDICTIONS:
+    if kind is ReportKind.PREDICTIONS:
         if data is None:
             raise InputError(path, "holds predictions; name the data file that they were made for behind it")
-        if kind_of(data, max_line_bytes) is not Kind.DATA:
+        if kind_of(data, max_line_bytes) is not ReportKind.DATA:
             raise InputError(data, "is no data file; name the one that the predictions were made for")
     elif data is not None:
-        if kind is Kind.DATA and kind_of(data, max_line_bytes) is Kind.PREDICTIONS:
+        if kind is ReportKind.DATA and kind_of(data, max_line_bytes) is ReportKind.PREDICTIONS:
             raise click.UsageError("the prediction file comes first, and its data file behind it")
         raise click.UsageError(f"PATH is {_WHAT[kind]}, so there is no DATA; a report is about one of them")
     return kind
 
 
-def _refuse_options(ctx: click.Context, kind: Kind, order: str | None) -> None:
+def _refuse_options(ctx: click.Context, kind: ReportKind, order: str | None) -> None:
     given = {name for name in ctx.params if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT}
-    useless = set() if kind is Kind.PREDICTIONS else _OF_PREDICTIONS
-    if kind is Kind.RUN:
+    useless = set() if kind is ReportKind.PREDICTIONS else _OF_PREDICTIONS
+    if kind is ReportKind.RUN:
         useless = useless | _OF_FILES
     for name in sorted(given & useless):
         raise click.UsageError(f"--{name.replace('_', '-')} does nothing with {_WHAT[kind]}")
-    if kind is Kind.DATA and order in OF_PREDICTIONS:
+    if kind is ReportKind.DATA and order in OF_PREDICTIONS:
         raise click.UsageError(f"--order {order} needs predictions; a data file has file and findings")
 
 
-def _report(kind: Kind, path: str, data: str | None, words: dict[str, Any]) -> Report:
-    if kind is Kind.RUN:
+def _report(kind: ReportKind, path: str, data: str | None, words: dict[str, Any]) -> ReportPage:
+    if kind is ReportKind.RUN:
         from coordspec.report.run import run_report  # noqa: PLC0415 (what the kind in question needs, and no more)
         from coordspec.train.logs import meaning  # noqa: PLC0415
 

@@ -30,7 +30,7 @@ _META: Final = "coordspec.reports"
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Report(NamedTuple):
+class ChosenReport(NamedTuple):
     """A format and the file it goes to; None is standard output."""
 
     form: str
@@ -43,18 +43,18 @@ class ReportingCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         opts, _, order = self.make_parser(ctx).parse_args(list(args))
         values = {name: iter(opts.get(name) or ()) for name in ("formats", "outputs")}
-        reports: list[Report] = []
+        reports: list[ChosenReport] = []
         for name in (param.name for param in order):
             if name == "formats":
-                reports.append(Report(next(values[name]), None))
+                reports.append(ChosenReport(next(values[name]), None))
             elif name == "outputs":
                 path = Path(next(values[name]))
                 if not reports:
-                    reports.append(Report("text", None))
+                    reports.append(ChosenReport("text", None))
                 if reports[-1].path is not None:
                     ctx.fail(f"-o {path} follows no --format of its own; write --format NAME -o {path}")
-                reports[-1] = Report(reports[-1].form, path)
-        ctx.meta[_META] = reports or [Report("text", None)]
+                reports[-1] = ChosenReport(reports[-1].form, path)
+        ctx.meta[_META] = reports or [ChosenReport("text", None)]
         return super().parse_args(ctx, args)
 
 
@@ -79,13 +79,13 @@ def report_options(command: F) -> F:
     )(command)
 
 
-def chosen_reports(ctx: click.Context, sources: Sequence[str]) -> list[Report]:
+def chosen_reports(ctx: click.Context, sources: Sequence[str]) -> list[ChosenReport]:
     """The reports asked for.
 
     Raises:
         InputError: a report would replace one of the ``sources``, or two reports would go to the same place.
     """
-    reports: list[Report] = ctx.meta[_META]
+    reports: list[ChosenReport] = ctx.meta[_META]
     places = [report.path for report in reports]
     for path in places:
         if places.count(path) > 1:
@@ -95,7 +95,7 @@ def chosen_reports(ctx: click.Context, sources: Sequence[str]) -> list[Report]:
     return reports
 
 
-def emit(reports: Sequence[Report], outcome: Outcome) -> int:
+def emit(reports: Sequence[ChosenReport], outcome: Outcome) -> int:
     """Write the reports; returns the exit status, which a reader that hangs up does not change."""
     status = exit_status(outcome)
     for report in reports:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from coordspec.record import CoordForm
-from coordspec.shapes.dataset import MAX_IMAGES, DatasetSpec, Geometry, SplitSummary, write_dataset
+from coordspec.shapes.dataset import MAX_IMAGES, DatasetSpec, ShapeGeometry, SplitSummary, write_dataset
 from coordspec.shapes.scene import MAX_SHAPES, MAX_SIDE, MIN_SIDE, SceneSpec
 
 _SCENE = SceneSpec()
@@ -45,8 +45,8 @@ _SIDE = click.IntRange(MIN_SIDE, MAX_SIDE)
 )
 @click.option(
     "--geometry",
-    type=click.Choice([geometry.value for geometry in Geometry]),
-    default=Geometry.BBOX.value,
+    type=click.Choice([geometry.value for geometry in ShapeGeometry]),
+    default=ShapeGeometry.BBOX.value,
     show_default=True,
     help="Annotate boxes (bbox_2d) or outlines (poly).",
 )
@@ -72,7 +72,7 @@ def command(
         scenes = SceneSpec(width, height, max_shapes, empty_share)
     except ValueError as error:  # what a range of click lets through: nan
         raise click.UsageError(str(error)) from error
-    spec = DatasetSpec({"train": train, "val": val}, seed, scenes, CoordForm(coords), Geometry(geometry))
+    spec = DatasetSpec({"train": train, "val": val}, seed, scenes, CoordForm(coords), ShapeGeometry(geometry))
     for summary in write_dataset(Path(folder), spec, overwrite=overwrite):
         click.echo(_sentence(folder, summary))
 

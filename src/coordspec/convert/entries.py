@@ -11,7 +11,7 @@ import msgspec
 
 from coordspec.contracts import rule
 from coordspec.convert.coco_file import file_bytes, json_fault
-from coordspec.convert.nodes import Node
+from coordspec.convert.nodes import EntryNode
 from coordspec.convert.pixels import SourceError
 from coordspec.errors import InputError
 from coordspec.jsonl.parse import parse_line
@@ -23,7 +23,7 @@ _PICKLE_SUFFIXES: Final = (".p", ".pkl", ".pickle")
 _MAX_LINE_BYTES: Final[int] = rule("too-long").params["max_line_bytes"]
 
 
-def read_entries(path: str) -> Iterator[Node]:
+def read_entries(path: str) -> Iterator[EntryNode]:
     """The entries of a file in its order; blank lines are passed over. Each is strict JSON, as in a contract file.
 
     Raises:
@@ -42,7 +42,7 @@ def read_entries(path: str) -> Iterator[Node]:
             yield parsed(line.removesuffix(b"\n"), f"{path}:{number}")
 
 
-def parsed(text: bytes, where: str) -> Node:
+def parsed(text: bytes, where: str) -> EntryNode:
     """Strict JSON as a node.
 
     Raises:
@@ -52,7 +52,7 @@ def parsed(text: bytes, where: str) -> Node:
     for fault in result.faults:
         broken = rule(fault.finding.rule)
         raise SourceError(where, f"{broken.message.format_map(fault.finding.values)} ({broken.code})")
-    return Node(result.value, where)
+    return EntryNode(result.value, where)
 
 
 def _starts_a_list(data: bytes | mmap.mmap) -> bool:
@@ -62,7 +62,7 @@ def _starts_a_list(data: bytes | mmap.mmap) -> bool:
     return data[start : start + 1] == b"["
 
 
-def _listed(path: str, data: bytes | mmap.mmap) -> Iterator[Node]:
+def _listed(path: str, data: bytes | mmap.mmap) -> Iterator[EntryNode]:
     try:
         items = msgspec.json.decode(data, type=list[msgspec.Raw])
     except (msgspec.DecodeError, RecursionError) as error:
@@ -71,7 +71,7 @@ def _listed(path: str, data: bytes | mmap.mmap) -> Iterator[Node]:
         yield parsed(bytes(item), f"{path}: [{number}]")
 
 
-def one_image(entry: Node) -> Node | None:
+def one_image(entry: EntryNode) -> EntryNode | None:
     """The path of the one image of an entry: ``image``, or the one item of ``images``. None if there are several.
 
     Raises:

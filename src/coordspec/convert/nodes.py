@@ -13,7 +13,7 @@ from coordspec.errors import Pointer, dotted_path
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class EntryNode:
     """A value inside of an entry. ``source`` is the place of the entry, such as ``train.jsonl:3``.
 
     Every method that expects something raises SourceError, with the place, where it is not so.
@@ -36,13 +36,13 @@ class Node:
         """True if the value is an object with this key, and not null behind it."""
         return isinstance(self.value, dict) and self.value.get(name) is not None
 
-    def get(self, name: str) -> Node:
+    def get(self, name: str) -> EntryNode:
         """The value behind a key that has to be there."""
         if not isinstance(self.value, dict):
             raise self._wrong("an object")
         if name not in self.value:
             raise self.fault(f"{name} is missing")
-        return Node(self.value[name], self.source, (*self.at, name))
+        return EntryNode(self.value[name], self.source, (*self.at, name))
 
     def one_of(self, names: Collection[str], hint: str) -> str:
         """The one key of these that is there."""
@@ -54,11 +54,11 @@ class Node:
             raise self.fault(f"{found}; {hint}")
         return present[0]
 
-    def items(self) -> list[Node]:
+    def items(self) -> list[EntryNode]:
         """The items of a list."""
         if not isinstance(self.value, list):
             raise self._wrong("a list")
-        return [Node(item, self.source, (*self.at, i)) for i, item in enumerate(self.value)]
+        return [EntryNode(item, self.source, (*self.at, i)) for i, item in enumerate(self.value)]
 
     def text(self) -> str:
         """A string."""

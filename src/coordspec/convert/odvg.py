@@ -14,7 +14,7 @@ from coordspec.convert.class_names import read_class_names
 from coordspec.convert.counts import Counts
 from coordspec.convert.descs import category_desc, phrase_desc
 from coordspec.convert.entries import read_entries
-from coordspec.convert.nodes import Node
+from coordspec.convert.nodes import EntryNode
 from coordspec.convert.options import ConvertOptions
 from coordspec.convert.pixels import PixelImage, PixelObject, side_fault
 
@@ -41,14 +41,14 @@ def read_odvg(source: str, options: ConvertOptions, counts: Counts) -> Iterator[
         yield PixelImage(entry.get("filename").text(), width, height, objects, entry.source)
 
 
-def _side(node: Node) -> int:
+def _side(node: EntryNode) -> int:
     fault = side_fault(str(node.at[-1]), node.integer())
     if fault is not None:
         raise node.fault(fault)
     return node.integer()
 
 
-def _instance(item: Node, names: Mapping[int, str]) -> PixelObject:
+def _instance(item: EntryNode, names: Mapping[int, str]) -> PixelObject:
     if item.has("category"):
         category = item.get("category")
         desc = category_desc(category.text(), category.where)
@@ -60,7 +60,7 @@ def _instance(item: Node, names: Mapping[int, str]) -> PixelObject:
     return PixelObject(desc, item.get("bbox").corners(), item.where)
 
 
-def _region(region: Node) -> Iterator[PixelObject]:
+def _region(region: EntryNode) -> Iterator[PixelObject]:
     """One object for each box of a region: Open-GroundingDino has one, MM Grounding DINO may have a list."""
     phrase = region.get("phrase")
     desc = phrase_desc(phrase.text(), phrase.where)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Geometry(StrEnum):
+class WrittenGeometry(StrEnum):
     """Which geometry an object is written with."""
 
     BBOX = "bbox"
@@ -89,7 +89,7 @@ class ConvertOptions:
     nothing in a file tells the two apart.
     """
 
-    geometry: Geometry = Geometry.BBOX
+    geometry: WrittenGeometry = WrittenGeometry.BBOX
     order: ObjectOrder = ObjectOrder.READING
     crowd: Crowd = Crowd.SKIP
     multipart: Multipart = Multipart.BBOX
@@ -109,4 +109,4 @@ class ConvertOptions:
     @property
     def outlines(self) -> bool:
         """True if outlines are asked for."""
-        return self.geometry is Geometry.POLY
+        return self.geometry is WrittenGeometry.POLY

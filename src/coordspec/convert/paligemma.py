@@ -18,7 +18,7 @@ from coordspec.convert.counts import Counts
 from coordspec.convert.descs import phrase_desc
 from coordspec.convert.entries import one_image, read_entries
 from coordspec.convert.images import sized
-from coordspec.convert.nodes import Node
+from coordspec.convert.nodes import EntryNode
 from coordspec.convert.options import ConvertOptions
 from coordspec.convert.pixels import PixelImage, PixelObject
 
@@ -51,12 +51,12 @@ def read_paligemma(source: str, options: ConvertOptions, counts: Counts) -> Iter
         yield PixelImage(path, width, height, objects, entry.source)
 
 
-def _is_detection(entry: Node, suffix: str) -> bool:
+def _is_detection(entry: EntryNode, suffix: str) -> bool:
     words = entry.get("prefix").text().split() if entry.has("prefix") else []
     return _LOC in suffix or (not suffix.strip() and words[:1] in [[task] for task in _TASKS])
 
 
-def _object(part: str, suffix: Node, number: int, sides: tuple[int, int], counts: Counts) -> PixelObject:
+def _object(part: str, suffix: EntryNode, number: int, sides: tuple[int, int], counts: Counts) -> PixelObject:
     where = f"{suffix.where}: object {number + 1}"
     found = _OBJECT.fullmatch(part)
     if found is None or _LOC in found[3]:

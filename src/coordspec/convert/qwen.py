@@ -16,7 +16,7 @@ from coordspec.convert.counts import Counts
 from coordspec.convert.descs import phrase_desc
 from coordspec.convert.entries import one_image, parsed, read_entries
 from coordspec.convert.images import sized
-from coordspec.convert.nodes import Node
+from coordspec.convert.nodes import EntryNode
 from coordspec.convert.options import ConvertOptions, QwenCoords
 from coordspec.convert.pixels import PixelImage, PixelObject
 
@@ -55,7 +55,7 @@ def read_qwen(source: str, options: ConvertOptions, counts: Counts) -> Iterator[
         yield PixelImage(path, width, height, objects, entry.source)
 
 
-def _items(entry: Node) -> list[Node] | None:
+def _items(entry: EntryNode) -> list[EntryNode] | None:
     """What the answers list, or None where no answer is JSON."""
     form = entry.one_of(_FORMS, _SHAPE)
     if form == "objects":
@@ -64,7 +64,7 @@ def _items(entry: Node) -> list[Node] | None:
     return [item for items in listed for item in items] if listed else None
 
 
-def _answers(turns: Node) -> Iterator[Node]:
+def _answers(turns: EntryNode) -> Iterator[EntryNode]:
     """The texts that the model wrote: turns from ``gpt``, or of the role ``assistant``."""
     for turn in turns.items():
         who, what = ("from", "value") if turns.at[-1] == "conversations" else ("role", "content")
@@ -77,7 +77,7 @@ def _answers(turns: Node) -> Iterator[Node]:
             yield content
 
 
-def _answered(answer: Node) -> list[Node] | None:
+def _answered(answer: EntryNode) -> list[EntryNode] | None:
     """The items of an answer that is JSON, in a fence or not; None for one that is text."""
     text = answer.text().strip()
     fenced = _FENCE.search(text)
@@ -90,7 +90,7 @@ def _answered(answer: Node) -> list[Node] | None:
     return value.items() if isinstance(value.value, list) else [value]
 
 
-def _object(item: Node, sides: Sequence[int], coords: QwenCoords) -> PixelObject:
+def _object(item: EntryNode, sides: Sequence[int], coords: QwenCoords) -> PixelObject:
     if not item.has("label"):
         raise item.fault("label is missing; the name of the object stands in the question at best, and is not guessed")
     box = item.get(_BOX)

@@ -16,7 +16,7 @@ from coordspec.convert.coco_file import Annotation, CocoFile
 from coordspec.convert.counts import Counts
 from coordspec.convert.descs import phrase_desc
 from coordspec.convert.entries import read_entries
-from coordspec.convert.nodes import Node
+from coordspec.convert.nodes import EntryNode
 from coordspec.convert.options import ConvertOptions, Expressions
 from coordspec.convert.pixels import PixelImage, PixelObject, SourceError
 from coordspec.jsonl.inputs import STDIN
@@ -46,9 +46,9 @@ def read_refcoco(source: str, options: ConvertOptions, counts: Counts) -> Iterat
         yield PixelImage(image_path(image, where), image.width, image.height, objects, where)
 
 
-def _by_image(source: str, split: str, counts: Counts) -> dict[int, list[Node]]:
+def _by_image(source: str, split: str, counts: Counts) -> dict[int, list[EntryNode]]:
     """The references of the wanted split by image id."""
-    refs_of: dict[int, list[Node]] = {}
+    refs_of: dict[int, list[EntryNode]] = {}
     for ref in read_entries(source):
         if split and ref.get("split").text() != split:
             counts.other_splits += 1
@@ -75,7 +75,7 @@ def _annotations(file: CocoFile, wanted: set[int], images: frozenset[int]) -> di
 
 
 def _objects(
-    ref: Node,
+    ref: EntryNode,
     file: CocoFile,
     annotations: Mapping[int, tuple[int, Annotation]],
     options: ConvertOptions,

@@ -17,7 +17,7 @@ from coordspec.convert.counts import Counts
 from coordspec.convert.descs import phrase_desc
 from coordspec.convert.entries import one_image, read_entries
 from coordspec.convert.images import sized
-from coordspec.convert.nodes import Node
+from coordspec.convert.nodes import EntryNode
 from coordspec.convert.options import ConvertOptions
 from coordspec.convert.pixels import PixelImage, PixelObject
 
@@ -55,7 +55,7 @@ def read_swift(source: str, options: ConvertOptions, counts: Counts) -> Iterator
             yield PixelImage(path, width, height, _objects(entry, grounding, (width, height)), entry.source)
 
 
-def _objects(entry: Node, grounding: Node, sides: Sequence[int]) -> list[PixelObject]:
+def _objects(entry: EntryNode, grounding: EntryNode, sides: Sequence[int]) -> list[PixelObject]:
     refs, boxes = grounding.get("ref").items(), grounding.get("bbox").items()
     kind = grounding.get("bbox_type").text() if grounding.has("bbox_type") else _TYPES[0]
     if kind not in _TYPES:
@@ -72,13 +72,13 @@ def _objects(entry: Node, grounding: Node, sides: Sequence[int]) -> list[PixelOb
     ]
 
 
-def _object(ref: Node, box: Node, scale: Sequence[int]) -> PixelObject:
+def _object(ref: EntryNode, box: EntryNode, scale: Sequence[int]) -> PixelObject:
     numbers = box.corners()
     pixels = tuple(number * scale[i % 2] for i, number in enumerate(numbers))
     return PixelObject(phrase_desc(ref.text(), ref.where), pixels, box.where)
 
 
-def _named(entry: Node, refs: int, boxes: int) -> list[int]:
+def _named(entry: EntryNode, refs: int, boxes: int) -> list[int]:
     """For each ``<bbox>``, in order, the number of the ``<ref-object>`` that names it.
 
     That is the last one before it; where both stand in one JSON object ``{"bbox_2d": <bbox>, "label": "<ref-object>"}``
@@ -102,7 +102,7 @@ def _named(entry: Node, refs: int, boxes: int) -> list[int]:
     return named
 
 
-def _texts(messages: Node) -> Iterator[Node]:
+def _texts(messages: EntryNode) -> Iterator[EntryNode]:
     for message in messages.items():
         content = message.get("content")
         if isinstance(content.value, list):

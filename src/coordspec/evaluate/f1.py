@@ -12,7 +12,7 @@ from coordspec.boxes import IOU_THRESHOLDS
 from coordspec.evaluate.assign import assign
 from coordspec.evaluate.categories import Categories
 from coordspec.evaluate.overlaps import Pairs, overlaps, same_category
-from coordspec.evaluate.scenes import Geometry, Located, make_scenes
+from coordspec.evaluate.scenes import EvaluatedObject, Geometry, make_scenes
 from coordspec.record import Record
 
 
@@ -93,7 +93,7 @@ def match(pairs: Pairs, thresholds: Sequence[float]) -> Matches:
 
 def score_free(
     records: Sequence[Record],
-    predictions: Sequence[Sequence[Located]],
+    predictions: Sequence[Sequence[EvaluatedObject]],
     thresholds: Sequence[float] = IOU_THRESHOLDS,
     *,
     class_aware: bool = True,

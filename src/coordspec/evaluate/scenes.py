@@ -34,7 +34,7 @@ class Geometry(StrEnum):
     POLYGONS = "polygons"
 
 
-class Located(Protocol):
+class EvaluatedObject(Protocol):
     """What evaluation needs of an object: DetObject and PredictedObject have it. Exactly one geometry is not None."""
 
     @property
@@ -99,7 +99,9 @@ class Scenes:
         ]
 
 
-def make_scenes(records: Sequence[Record], predictions: Sequence[Sequence[Located]], categories: Categories) -> Scenes:
+def make_scenes(
+    records: Sequence[Record], predictions: Sequence[Sequence[EvaluatedObject]], categories: Categories
+) -> Scenes:
     """The scenes of records and of the objects that were predicted for each of them, in the same order.
 
     Raises:
@@ -124,7 +126,9 @@ def make_scenes(records: Sequence[Record], predictions: Sequence[Sequence[Locate
     return Scenes(sizes, names, _side(truths, sizes, index), _side(predictions, sizes, index))
 
 
-def _side(listed: Sequence[Sequence[Located]], sizes: Sequence[tuple[int, int]], index: Mapping[str, int]) -> Side:
+def _side(
+    listed: Sequence[Sequence[EvaluatedObject]], sizes: Sequence[tuple[int, int]], index: Mapping[str, int]
+) -> Side:
     objects = tuple(DetObject(item.desc, item.bbox_2d, item.poly) for found in listed for item in found)
     boxed = tuple(as_box(item) for item in objects)
     counts_I = np.array([len(found) for found in listed], dtype=np.intp)
@@ -141,7 +145,7 @@ def _side(listed: Sequence[Sequence[Located]], sizes: Sequence[tuple[int, int]],
     )
 
 
-def as_box(item: Located) -> DetObject:
+def as_box(item: EvaluatedObject) -> DetObject:
     """The object with its enclosing box as its geometry."""
     if item.bbox_2d is not None:
         return DetObject(item.desc, item.bbox_2d)

@@ -29,7 +29,7 @@ _PERCENT: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class ExportSample:
     """One image with what is said about it: by people, by a model, or by both."""
 
     record: Record | None
@@ -43,15 +43,15 @@ class Sample:
         return named
 
 
-def samples_of(joined: Joined, counts: LabelStudioCounts) -> list[Sample]:
+def samples_of(joined: Joined, counts: LabelStudioCounts) -> list[ExportSample]:
     """Records, each with its prediction if it has one."""
     counts.strays = len(joined.strays)
     counts.unpredicted = sum(len(record.images) == 1 for record in joined.missing)
-    return [Sample(*pair) for pair in zip(joined.records, joined.predictions, strict=True)]
+    return [ExportSample(*pair) for pair in zip(joined.records, joined.predictions, strict=True)]
 
 
 def label_studio_tasks(
-    samples: Sequence[Sample], counts: LabelStudioCounts, url_prefix: str = LOCAL_FILES
+    samples: Sequence[ExportSample], counts: LabelStudioCounts, url_prefix: str = LOCAL_FILES
 ) -> Iterator[dict[str, Any]]:
     """One task for each sample of one image, annotations from its record and predictions from its prediction."""
     for sample in samples:
@@ -117,7 +117,7 @@ def _per_cent(flat: Sequence[float], sides: tuple[int, int]) -> list[float]:
     return [_PERCENT * pixel / sides[i % 2] for i, pixel in enumerate(flat)]
 
 
-def labeling_config(samples: Sequence[Sample], counts: LabelStudioCounts) -> str:
+def labeling_config(samples: Sequence[ExportSample], counts: LabelStudioCounts) -> str:
     """The XML that a project needs to show the tasks: an image, and the labels of boxes and of outlines.
 
     Every desc stands in it once for each kind, sorted. A desc with a character that XML cannot hold is left out.

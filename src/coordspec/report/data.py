@@ -14,11 +14,11 @@ from coordspec.report.cards import by_line, data_card
 from coordspec.report.charts import MAX_BARS, bars, share_labels
 from coordspec.report.findings import findings_value, validated
 from coordspec.report.options import OF_PREDICTIONS, Order, ReportOptions
-from coordspec.report.page import Report, fact, gallery, picture_notes
+from coordspec.report.page import ReportPage, fact, gallery, picture_notes
 from coordspec.stats import Stats, collect
 
 
-def data_report(path: str, options: ReportOptions) -> Report:
+def data_report(path: str, options: ReportOptions) -> ReportPage:
     """The report on a contract file. Lines that break the contract are findings and have no card.
 
     Raises:
@@ -38,7 +38,9 @@ def data_report(path: str, options: ReportOptions) -> Report:
         data_card(number, record, found.get(record.place.line, ()), options)
         for number, record in sorted(chosen, key=lambda item: _rank(item, found, order))
     ]
-    return Report(_value(path, outcome=outcome, stats=stats, cards=cards, order=order, options=options), outcome.errors)
+    return ReportPage(
+        _value(path, outcome=outcome, stats=stats, cards=cards, order=order, options=options), outcome.errors
+    )
 
 
 def data_charts(stats: Stats) -> list[dict[str, Any]]:

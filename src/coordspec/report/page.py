@@ -18,7 +18,7 @@ SCRIPTS: Final = ("charts.js", "gallery.js", "details.js", "report.js")
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ReportPage:
     """What a page says. ``errors`` counts findings at error level.
 
     ``value`` is the JSON in the page. Its keys are those that the scripts of this package read: ``kind``, ``title``,

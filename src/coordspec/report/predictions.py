@@ -22,7 +22,7 @@ from coordspec.report.cards import by_line, judged_card
 from coordspec.report.charts import bars, lines, reliability_chart, share_labels
 from coordspec.report.findings import findings_value, validated
 from coordspec.report.options import Order, ReportOptions
-from coordspec.report.page import Report, fact, gallery, picture_notes, table
+from coordspec.report.page import ReportPage, fact, gallery, picture_notes, table
 from coordspec.report.settings import flat
 from coordspec.rollout.reasons import DropReason
 from coordspec.stats import SHARE_STEPS
@@ -36,7 +36,7 @@ _CALIBRATION: Final = {
 }
 
 
-def predictions_report(preds: str, data: str, options: ReportOptions) -> Report:
+def predictions_report(preds: str, data: str, options: ReportOptions) -> ReportPage:
     """The report on predictions and their ground truth, which are joined and counted as `coordspec eval` does.
 
     Raises:
@@ -80,7 +80,7 @@ def predictions_report(preds: str, data: str, options: ReportOptions) -> Report:
         "gallery": gallery(cards, len(judged), order, options, judged=True),
         "reasons": {reason.value: reason.meaning.replace("`", "") for reason in DropReason},
     }
-    return Report(value, outcome.errors + len(lost))
+    return ReportPage(value, outcome.errors + len(lost))
 
 
 def ranked(judged: Sequence[Judged], order: Order, found: Mapping[int | None, Sequence[Issue]]) -> list[int]:

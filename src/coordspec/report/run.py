@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 from coordspec.errors import InputError
 from coordspec.findings.visible import plural, shown
 from coordspec.report.charts import Points, lines
-from coordspec.report.page import Report, fact, table
+from coordspec.report.page import ReportPage, fact, table
 from coordspec.report.settings import flat
 from coordspec.run_files import FINAL, METRICS, PROVENANCE, checkpoints, read_metrics, read_provenance, step_of
 
@@ -25,7 +25,7 @@ _ORIGIN: Final = ("packages", "python", "seeds", "data", "world_size", "steps", 
 """What ``run.json`` says beside the config."""
 
 
-def run_report(path: str, meaning: Meaning) -> Report:
+def run_report(path: str, meaning: Meaning) -> ReportPage:
     """The report on the folder of a run; ``meaning`` says what the names in its logs mean.
 
     Raises:
@@ -55,7 +55,7 @@ def run_report(path: str, meaning: Meaning) -> Report:
         "findings": None,
         "gallery": None,
     }
-    return Report(value)
+    return ReportPage(value)
 
 
 def _origin(saved: Sequence[Path]) -> Mapping[str, Any]:

@@ -21,7 +21,7 @@ _NAMED: Final = 3
 _KINDS: Final = "a contract file, a prediction file, or the folder of a run of `coordspec train`"
 
 
-class Kind(StrEnum):
+class ReportKind(StrEnum):
     """What a report is about."""
 
     DATA = "data"
@@ -29,7 +29,7 @@ class Kind(StrEnum):
     RUN = "run"
 
 
-def kind_of(path: str, max_line_bytes: int) -> Kind:
+def kind_of(path: str, max_line_bytes: int) -> ReportKind:
     """What a file or folder holds.
 
     Raises:
@@ -56,17 +56,17 @@ def _values(path: str, max_line_bytes: int) -> Iterator[Any]:
             yield parsed.value
 
 
-def _kind_of_value(path: str, value: dict[str, Any]) -> Kind | None:
+def _kind_of_value(path: str, value: dict[str, Any]) -> ReportKind | None:
     if "target" in value:
         raise InputError(path, "holds dumped targets; `coordspec mask` shows them")
     if {"index", "dropped"} <= value.keys():
-        return Kind.PREDICTIONS
-    return Kind.DATA if "images" in value or "objects" in value else None
+        return ReportKind.PREDICTIONS
+    return ReportKind.DATA if "images" in value or "objects" in value else None
 
 
-def _kind_of_folder(folder: Path) -> Kind:
+def _kind_of_folder(folder: Path) -> ReportKind:
     if (folder / METRICS).is_file() or checkpoints(folder) or (folder / FINAL / PROVENANCE).is_file():
-        return Kind.RUN
+        return ReportKind.RUN
     if (folder / PROVENANCE).is_file():
         raise InputError(str(folder), f"is a checkpoint; name the folder of its run, {shown(str(folder.parent))}")
     files = sorted(str(file) for file in folder.iterdir() if file.name.endswith(SUFFIXES))

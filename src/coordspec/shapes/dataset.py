@@ -21,7 +21,7 @@ DIGITS: Final = 6
 MAX_IMAGES: Final = 10**DIGITS
 
 
-class Geometry(StrEnum):
+class ShapeGeometry(StrEnum):
     """How objects are annotated."""
 
     BBOX = "bbox"
@@ -36,7 +36,7 @@ class DatasetSpec:
     seed: int = 0
     scenes: SceneSpec = field(default=SceneSpec())
     form: CoordForm = CoordForm.INT
-    geometry: Geometry = Geometry.BBOX
+    geometry: ShapeGeometry = ShapeGeometry.BBOX
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,15 +99,15 @@ def png_bytes(one: Scene) -> bytes:
     return buffer.getvalue()
 
 
-def record(one: Scene, image: str, geometry: Geometry) -> Record:
+def record(one: Scene, image: str, geometry: ShapeGeometry) -> Record:
     """The annotation of a scene: its objects in reading order of their boxes; ``image`` is the path to name."""
     shapes = sorted(one.shapes, key=lambda shape: reading_order(shape.box))
     objects = tuple(_object(shape, one, geometry) for shape in shapes)
     return Record((image,), one.width, one.height, objects)
 
 
-def _object(shape: Shape, one: Scene, geometry: Geometry) -> DetObject:
+def _object(shape: Shape, one: Scene, geometry: ShapeGeometry) -> DetObject:
     sides = (one.width, one.height)
-    flat = shape.box if geometry is Geometry.BBOX else [value for point in shape.poly for value in point]
+    flat = shape.box if geometry is ShapeGeometry.BBOX else [value for point in shape.poly for value in point]
     bins = tuple(bin_from_pixel(value, sides[i % 2]) for i, value in enumerate(flat))
-    return DetObject(shape.desc, bbox_2d=bins) if geometry is Geometry.BBOX else DetObject(shape.desc, poly=bins)
+    return DetObject(shape.desc, bbox_2d=bins) if geometry is ShapeGeometry.BBOX else DetObject(shape.desc, poly=bins)

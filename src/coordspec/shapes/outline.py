@@ -19,7 +19,7 @@ Box: TypeAlias = tuple[int, int, int, int]
 UNIT: Final = 1000
 
 
-class Kind(NamedTuple):
+class ShapeKind(NamedTuple):
     """A kind of shape: its outline, clockwise in -1000..1000 and reaching all four sides of that square.
 
     ``stretches`` is False where other proportions would make another thing of it (a square is no rectangle).
@@ -29,27 +29,27 @@ class Kind(NamedTuple):
     stretches: bool
 
 
-KINDS: Final[Mapping[str, Kind]] = MappingProxyType({
+KINDS: Final[Mapping[str, ShapeKind]] = MappingProxyType({
     # sixteen corners: at 48 pixels across, less than half a pixel from the circle
-    "circle": Kind(
+    "circle": ShapeKind(
         (
             *((0, -1000), (383, -924), (707, -707), (924, -383), (1000, 0), (924, 383), (707, 707), (383, 924)),
             *((0, 1000), (-383, 924), (-707, 707), (-924, 383), (-1000, 0), (-924, -383), (-707, -707), (-383, -924)),
         ),
         stretches=False,
     ),
-    "square": Kind(((-1000, -1000), (1000, -1000), (1000, 1000), (-1000, 1000)), stretches=False),
-    "triangle": Kind(((0, -1000), (1000, 1000), (-1000, 1000)), stretches=True),
-    "diamond": Kind(((0, -1000), (1000, 0), (0, 1000), (-1000, 0)), stretches=True),
+    "square": ShapeKind(((-1000, -1000), (1000, -1000), (1000, 1000), (-1000, 1000)), stretches=False),
+    "triangle": ShapeKind(((0, -1000), (1000, 1000), (-1000, 1000)), stretches=True),
+    "diamond": ShapeKind(((0, -1000), (1000, 0), (0, 1000), (-1000, 0)), stretches=True),
     # inner corners at 0.45 of the outer radius: plumper than a pentagram, and still a star at 14 pixels
-    "star": Kind(
+    "star": ShapeKind(
         (
             *((0, -1000), (278, -297), (1000, -236), (450, 259), (618, 1000)),
             *((0, 603), (-618, 1000), (-450, 259), (-1000, -236), (-278, -297)),
         ),
         stretches=False,
     ),
-    "cross": Kind(
+    "cross": ShapeKind(
         (
             *((-333, -1000), (333, -1000), (333, -333), (1000, -333), (1000, 333), (333, 333)),
             *((333, 1000), (-333, 1000), (-333, 333), (-1000, 333), (-1000, -333), (-333, -333)),

@@ -2,18 +2,18 @@
 
 from coordspec.pages.thumbnail import Picture
 from coordspec.view.page import mask_page
-from coordspec.view.sample import Entry, Sample, Source, make_sample
+from coordspec.view.sample import EntryView, TargetSource, TargetView, make_sample
 from coordspec.view.sources import Ask, Selection, read_sources
 from coordspec.view.text import sample_lines
 from coordspec.view.value import document
 
 __all__ = [
     "Ask",
-    "Entry",
+    "EntryView",
     "Picture",
-    "Sample",
     "Selection",
-    "Source",
+    "TargetSource",
+    "TargetView",
     "document",
     "make_sample",
     "mask_page",

@@ -13,14 +13,14 @@ from coordspec.rollout.reasons import DropReason
 from coordspec.view.value import document
 
 if TYPE_CHECKING:
-    from coordspec.view.sample import Sample
+    from coordspec.view.sample import TargetView
 
 _TITLE: Final = "What the target teaches"
 SCRIPTS: Final = ("mask.js", "drawing.js", "looking.js")
 """The parts of the script, joined in this order: the last one starts the page."""
 
 
-def mask_page(samples: Sequence[Sample]) -> str:
+def mask_page(samples: Sequence[TargetView]) -> str:
     """The page of ``coordspec mask``: the samples of ``document``, their images, and the meaning of drop reasons.
 
     Text from the data stands in the page as JSON alone, and reaches the document as text nodes.

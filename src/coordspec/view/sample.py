@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _LOOK: Final = "`coordspec guard` says what is wrong with it"
 
 
-class Source(NamedTuple):
+class TargetSource(NamedTuple):
     """A target to look at, where it comes from, and its image where that is known."""
 
     place: Place
@@ -35,7 +35,7 @@ class Source(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class EntryView:
     """One entry of the text, with the comma and white space before it: tokens ``start..end``, ``end`` excluded.
 
     A token belongs to the entry in which it begins. ``prediction`` and ``gt`` are indices of what it stands for, None
@@ -54,7 +54,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class TargetView:
     """All that is shown of one target.
 
     ``texts`` are the tokens as people can see them: control characters, and bytes that are no character, as escapes.
@@ -70,7 +70,7 @@ class Sample:
     target: Target
     texts: tuple[str, ...]
     bins: tuple[int | None, ...]
-    entries: tuple[Entry, ...]
+    entries: tuple[EntryView, ...]
     objects: tuple[DetObject, ...]
     predictions: tuple[DetObject, ...]
     left_out: str | None
@@ -92,7 +92,7 @@ def slot_losses(slot: Slot) -> list[str]:
     return [name for name in (slot.geometry, slot.coord_loss) if name != NO_LOSS]
 
 
-def make_sample(source: Source, table: TokenTable) -> Sample:
+def make_sample(source: TargetSource, table: TokenTable) -> TargetView:
     """Lay a target out for people.
 
     The target is read back from its ids as the guard does, so a target whose labels are wrong is shown as it is, with
@@ -117,7 +117,7 @@ def make_sample(source: Source, table: TokenTable) -> Sample:
         raise InputError(where, f"cannot be shown: {error}; {_LOOK}") from error
     rollout = None if dump.rollout_ids is None else parse_rollout(dump.rollout_ids, table)
     predictions = _predictions(case, rollout)
-    return Sample(
+    return TargetView(
         name=dump.sample,
         place=place,
         picture=picture,
@@ -164,7 +164,7 @@ def _predictions(case: Case, rollout: Rollout | None) -> tuple[DetObject, ...]:
     return tuple(item for item in found if item is not None)
 
 
-def _entries(case: Case, predictions: Sequence[DetObject]) -> Iterator[Entry]:
+def _entries(case: Case, predictions: Sequence[DetObject]) -> Iterator[EntryView]:
     starts, report = case.reading.starts, case.target.report
     reasons = iter([reason for _, reason in report.dropped])
     prediction_of = {g: p for p, g in report.matches}
@@ -178,7 +178,7 @@ def _entries(case: Case, predictions: Sequence[DetObject]) -> Iterator[Entry]:
         if prediction is not None and prediction < len(predictions) and len(case.objects):
             iou = float(overlaps[prediction, gt] if gt is not None else overlaps[prediction].max())
         start, end = bisect_left(starts, piece.start), bisect_left(starts, piece.end)
-        yield Entry(piece.key, owner, prediction, gt, reason, iou, start, end)
+        yield EntryView(piece.key, owner, prediction, gt, reason, iou, start, end)
 
 
 def _left_out(rollout: Rollout | None) -> str | None:

@@ -18,7 +18,7 @@ from coordspec.target import Dump, build_target, ground_truth_target, target_fro
 from coordspec.target.objects import ground_truth_objects
 from coordspec.view.lines import LineRange, chosen
 from coordspec.view.rollouts import Generated, Rollouts
-from coordspec.view.sample import Source
+from coordspec.view.sample import TargetSource
 
 if TYPE_CHECKING:
     from coordspec.rollout.tokens import TokenTable
@@ -57,7 +57,7 @@ class Picked(NamedTuple):
 class Selection(NamedTuple):
     """Targets to look at. ``left_out`` were asked for beyond the limit; ``without`` records have no rollout."""
 
-    sources: list[Source]
+    sources: list[TargetSource]
     left_out: int
     without: int
 
@@ -142,17 +142,17 @@ def _refuse_strays(rollouts: Rollouts, data: str, total: int) -> None:
         )
 
 
-def _dumped(line: Line, place: Place, ask: Ask) -> Source:
+def _dumped(line: Line, place: Place, ask: Ask) -> TargetSource:
     parsed = parse_line(line.data, line.length, ask.max_line_bytes)
     if parsed.faults:
         raise ContractError(rule(fault.finding.rule).issue(place, fault.finding.values) for fault in parsed.faults)
     try:
-        return Source(place, target_from_json(parsed.value), None)
+        return TargetSource(place, target_from_json(parsed.value), None)
     except ValueError as error:  # ContractError is one
         raise InputError(str(place), f"is no dumped target: {error}") from error
 
 
-def _built(line: Line, place: Place, table: TokenTable, ask: Ask) -> Source:
+def _built(line: Line, place: Place, table: TokenTable, ask: Ask) -> TargetSource:
     record = record_of_line(line.data, line.length, ask.max_line_bytes, place)
     if not isinstance(record, Record):
         raise ContractError(record.issues)
@@ -166,7 +166,7 @@ def _built(line: Line, place: Place, table: TokenTable, ask: Ask) -> Source:
     dump = Dump(str(place), ground_truth_objects(record, table), ids, target, table.fingerprint)
     root = ask.image_root or Path("" if place.path == STDIN else place.path).parent
     picture = Picture(root, record.images[0], record.width, record.height, len(record.images) - 1)
-    return Source(place, dump, picture)
+    return TargetSource(place, dump, picture)
 
 
 def _refuse_other_images(generated: Generated, record: Record) -> None:

@@ -11,7 +11,7 @@ from coordspec.contracts import NO_LOSS, Kind, Owner
 from coordspec.findings.visible import plural, shown
 
 if TYPE_CHECKING:
-    from coordspec.view.sample import Entry, Sample
+    from coordspec.view.sample import EntryView, TargetView
 
 Look: TypeAlias = tuple[Owner, Kind, bool]
 """What a terminal shows of a token: whose it is, what it is, and whether it has a weight in the cross entropy."""
@@ -48,7 +48,7 @@ def plain(text: str, _look: object) -> str:
     return text
 
 
-def sample_lines(sample: Sample, width: int, paint: Paint = plain) -> Iterator[str]:
+def sample_lines(sample: TargetView, width: int, paint: Paint = plain) -> Iterator[str]:
     """The lines of one sample, at most ``width`` columns wide where the text can be broken.
 
     Below each line of text stand marks: the letter of its kind below the first character of a token, a capital where
@@ -71,7 +71,7 @@ def sample_lines(sample: Sample, width: int, paint: Paint = plain) -> Iterator[s
         yield _INDENT + paint(f"left out behind the cut: {shown(sample.left_out, _LEFT_OUT_CHARS)}", "dim")
 
 
-def legend_lines(samples: Iterable[Sample]) -> Iterator[str]:
+def legend_lines(samples: Iterable[TargetView]) -> Iterator[str]:
     """What the marks mean, and the weights of the policies that the samples have."""
     letters = ", ".join(f"{letter} {kind}" for kind, letter in LETTERS.items())
     yield f"marks: {letters}; a capital: the token is in the cross entropy"
@@ -88,12 +88,12 @@ def _losses(geometry: str, coord_loss: str) -> Sequence[tuple[str, str]]:
     return ("box loss", geometry), ("coordinates", coord_loss)
 
 
-def _image(sample: Sample) -> str:
+def _image(sample: TargetView) -> str:
     picture = sample.picture
     return "" if picture is None else f"  {shown(picture.path)} {picture.width}×{picture.height}"
 
 
-def _report(sample: Sample) -> Iterator[str]:
+def _report(sample: TargetView) -> Iterator[str]:
     target, report = sample.target, sample.target.report
     yield f"{target.policy}: {plural(len(target.ids), 'token')}, {sample.supervised} in the cross entropy"
     parts = {
@@ -108,7 +108,7 @@ def _report(sample: Sample) -> Iterator[str]:
     yield "; ".join(f"{name} {text or 'none'}" for name, text in parts.items())
 
 
-def _sections(sample: Sample) -> Iterator[tuple[str, int, int]]:
+def _sections(sample: TargetView) -> Iterator[tuple[str, int, int]]:
     """Title and tokens of the opening, each entry, and the end."""
     at = sample.entries[0].start if sample.entries else None
     end = len(sample.target.ids)
@@ -124,7 +124,7 @@ def _sections(sample: Sample) -> Iterator[tuple[str, int, int]]:
         yield "frame", sample.entries[-1].end, end
 
 
-def _title(sample: Sample, entry: Entry) -> str:
+def _title(sample: TargetView, entry: EntryView) -> str:
     """Whose entry it is, in words."""
     iou = "" if entry.iou is None else f", IoU {entry.iou:.2f}"
     if entry.reason is not None:
@@ -137,12 +137,12 @@ def _title(sample: Sample, entry: Entry) -> str:
     return f"fp: prediction {entry.prediction}{near}"
 
 
-def _named(sample: Sample, gt: int | None) -> str:
+def _named(sample: TargetView, gt: int | None) -> str:
     assert gt is not None, "a matched or missed entry stands for an object"
     return f"{gt} {shown(sample.objects[gt].desc, 40)}"
 
 
-def _cells(sample: Sample, start: int, end: int) -> Iterator[list[_Cell]]:
+def _cells(sample: TargetView, start: int, end: int) -> Iterator[list[_Cell]]:
     """One cell for each character, in groups of tokens."""
     target, slotted = sample.target, sample.slotted
     for at in range(start, end):

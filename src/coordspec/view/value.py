@@ -12,10 +12,10 @@ from coordspec.record import CoordForm, DetObject
 
 if TYPE_CHECKING:
     from coordspec.contracts import MaskPolicy
-    from coordspec.view.sample import Entry, Sample
+    from coordspec.view.sample import EntryView, TargetView
 
 
-def document(samples: Iterable[Sample]) -> dict[str, Any]:
+def document(samples: Iterable[TargetView]) -> dict[str, Any]:
     """What ``--format json`` prints; its keys are explained in docs/training/MASK.md."""
     listed = list(samples)
     policies = {sample.policy.name: _policy(sample.policy) for sample in listed}
@@ -30,7 +30,7 @@ def _policy(policy: MaskPolicy) -> dict[str, Any]:
     return {"about": policy.about, "target": policy.target.value, "rows": rows}
 
 
-def _sample(sample: Sample) -> dict[str, Any]:
+def _sample(sample: TargetView) -> dict[str, Any]:
     target, picture = sample.target, sample.picture
     image = None
     if picture is not None:
@@ -55,7 +55,7 @@ def _sample(sample: Sample) -> dict[str, Any]:
     }
 
 
-def _entry(entry: Entry) -> dict[str, Any]:
+def _entry(entry: EntryView) -> dict[str, Any]:
     return {
         "key": None if entry.key is None else visible(entry.key),
         "owner": entry.owner.value,
