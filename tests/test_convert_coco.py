@@ -21,7 +21,7 @@ from PIL import Image
 from coordspec.boxes import polygon_area
 from coordspec.convert import CONVERTERS, ConvertOptions, SourceError
 from coordspec.convert.coco_file import CocoFile
-from coordspec.convert.options import Crowd, Duplicates, WrittenGeometry, Multipart, ObjectOrder, OutOfFrame
+from coordspec.convert.options import Crowd, Duplicates, Multipart, ObjectOrder, OutOfFrame, WrittenGeometry
 from coordspec.errors import InputError, Place
 from coordspec.jsonl.parse import parse_line
 from coordspec.jsonl.read import read_lines

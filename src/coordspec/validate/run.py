@@ -128,7 +128,7 @@ class Part(NamedTuple):
     end: int | None
 
 
-class Validation(NamedTuple):
+class ValidationResult(NamedTuple):
     """The summary of a file; ``failure`` says why the rest of it could not be read."""
 
     path: str
@@ -151,7 +151,7 @@ def validate_files(paths: Sequence[str], options: ValidateOptions, plan: Plan = 
         CoordspecError: a worker process died.
     """
     if plan.sample is not None:
-        checked: Iterable[Validation] = [_check_sample(path, plan.sample, plan.seed, options) for path in paths]
+        checked: Iterable[ValidationResult] = [_check_sample(path, plan.sample, plan.seed, options) for path in paths]
     else:
         checked = _join(_run_parts([part for path in paths for part in split_file(path)], options, plan), options)
     return _sum_up(checked, options, plan)
@@ -171,24 +171,24 @@ def input_bytes(paths: Sequence[str]) -> int:
     return sum(Path(path).stat().st_size for path in paths if path != STDIN and Path(path).is_file())
 
 
-def check_part(part: Part, options: ValidateOptions) -> Validation:
+def check_part(part: Part, options: ValidateOptions) -> ValidationResult:
     """The summary of one part; what worker processes run."""
     options = options.for_file(part.path)
     if part.end is not None:
         try:
-            return Validation(part.path, validate_range(part.path, part.start, part.end, options))
+            return ValidationResult(part.path, validate_range(part.path, part.start, part.end, options))
         except InputError as error:
-            return Validation(part.path, Summary(), error)
+            return ValidationResult(part.path, Summary(), error)
     validator = Validator(options)
     try:
         for block in stream_blocks(part.path, options):
             validator.add_block(block)
     except InputError as error:
-        return Validation(part.path, validator.summary, error)
-    return Validation(part.path, validator.summary)
+        return ValidationResult(part.path, validator.summary, error)
+    return ValidationResult(part.path, validator.summary)
 
 
-def _run_parts(parts: Sequence[Part], options: ValidateOptions, plan: Plan) -> Iterator[Validation]:
+def _run_parts(parts: Sequence[Part], options: ValidateOptions, plan: Plan) -> Iterator[ValidationResult]:
     """The summaries of the parts in their order."""
     jobs = min(plan.jobs, len(parts))
     if jobs <= 1 or any(part.path == STDIN for part in parts):
@@ -200,7 +200,7 @@ def _run_parts(parts: Sequence[Part], options: ValidateOptions, plan: Plan) -> I
     decoders(options.space)  # made before the fork, for all workers at once
     context = multiprocessing.get_context(method)
     with ProcessPoolExecutor(jobs, mp_context=context, initializer=_ignore_interrupts) as pool:
-        waiting: deque[tuple[Part, Future[Validation]]] = deque()
+        waiting: deque[tuple[Part, Future[ValidationResult]]] = deque()
         try:
             for part in parts:
                 waiting.append((part, pool.submit(check_part, part, options)))
@@ -212,7 +212,7 @@ def _run_parts(parts: Sequence[Part], options: ValidateOptions, plan: Plan) -> I
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _next_done(waiting: deque[tuple[Part, Future[Validation]]], plan: Plan) -> Iterator[Validation]:
+def _next_done(waiting: deque[tuple[Part, Future[ValidationResult]]], plan: Plan) -> Iterator[ValidationResult]:
     part, future = waiting.popleft()
     try:
         checked = future.result()
@@ -226,28 +226,28 @@ def _ignore_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops the run
 
 
-def _join(parts: Iterable[Validation], options: ValidateOptions) -> Iterator[Validation]:
+def _join(parts: Iterable[ValidationResult], options: ValidateOptions) -> Iterator[ValidationResult]:
     """Parts that follow each other to whole files."""
     for path, group in groupby(parts, key=lambda part: part.path):
-        whole = Validation(path, Summary())
+        whole = ValidationResult(path, Summary())
         for part in group:
             summary = whole.summary.then(part.summary, options.max_listed)
-            whole = Validation(path, summary, whole.failure or part.failure)
+            whole = ValidationResult(path, summary, whole.failure or part.failure)
         yield whole
 
 
-def _check_sample(path: str, size: int, seed: int, options: ValidateOptions) -> Validation:
+def _check_sample(path: str, size: int, seed: int, options: ValidateOptions) -> ValidationResult:
     validator = Validator(options.for_file(path))
     try:
         lines = sample_lines(path, size, seed, options.max_line_bytes)
     except InputError as error:
-        return Validation(path, Summary(), error)
+        return ValidationResult(path, Summary(), error)
     for line in lines:
         validator.add_line(line)
-    return Validation(path, validator.summary)
+    return ValidationResult(path, validator.summary)
 
 
-def _sum_up(files: Iterable[Validation], options: ValidateOptions, plan: Plan) -> Result:
+def _sum_up(files: Iterable[ValidationResult], options: ValidateOptions, plan: Plan) -> Result:
     listing = _Listing(options)
     counts: dict[str, Counter[str]] = {}
     total: Counter[str] = Counter()
