@@ -17,7 +17,7 @@ from coordspec.config.extends import Resolved, resolve
 from coordspec.config.load import Source, read_source
 from coordspec.config.positions import parse_yaml
 from coordspec.config.traps import yaml_number
-from coordspec.config.tree import Node, find, plain_value, walk
+from coordspec.config.tree import YamlNode, find, plain_value, walk
 from coordspec.contracts import rule
 from coordspec.errors import InputError, Issue
 
@@ -437,5 +437,5 @@ def test_findings_of_every_file_are_in_the_result(write: Any) -> None:
 def test_a_node_without_places_is_never_made(write: Any) -> None:
     write(run="a: [1, {b: 2}]\n")
     for _, entry in walk(resolved().root):
-        assert isinstance(entry.node, Node)
+        assert isinstance(entry.node, YamlNode)
         assert entry.node.place.line == 1

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from transformers import RepetitionPenaltyLogitsProcessor, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from answer_samples import SAME, THREE, Scripted, entry, ids_of, payload, prompts, requests, table
-from coordspec.config.stage2 import Batch, Decoding, Termination
+from coordspec.config.stage2 import Decoding, GenerateBatch, Termination
 from coordspec.coords import TOKENS
 from coordspec.generate import Answer, Ended, ModelGenerator
 from coordspec.generate.answer import Watch
@@ -33,7 +33,9 @@ MODELS = pytest.mark.parametrize("model", [qwen3, qwen2_5], ids=["qwen3", "qwen2
 
 def generator(model: Any, batch: int = 4, *, termination: Termination = FREE, **decoding: Any) -> ModelGenerator:
     settings = Decoding(**{"max_new_tokens": NEW_TOKENS, **decoding})
-    return ModelGenerator(model, table(), settings, batch=Batch(size=batch), termination=termination, with_coords=True)
+    return ModelGenerator(
+        model, table(), settings, batch=GenerateBatch(size=batch), termination=termination, with_coords=True
+    )
 
 
 # ------------------------------------------------------------------------------------------------ against transformers
@@ -172,7 +174,7 @@ def test_a_batch_of_different_lengths_gives_what_one_by_one_gives(model: Any, de
 
 @pytest.mark.parametrize("bucket", [True, False])
 def test_answers_come_in_the_order_of_the_requests(bucket: bool) -> None:
-    batch = Batch(size=2, bucket_by_length=bucket)
+    batch = GenerateBatch(size=2, bucket_by_length=bucket)
     backwards = requests()[::-1]
     answers = ModelGenerator(qwen3(), table(), Decoding(max_new_tokens=4), batch=batch).answers(backwards)
     assert [a.ids for a in answers] == [a.ids for a in generator(qwen3(), 1, max_new_tokens=4).answers(backwards)]
@@ -196,7 +198,11 @@ def test_rows_that_stay_are_not_disturbed_by_those_that_leave(model: Any) -> Non
     ending = copy(table())
     ending.end_id = free[order[0]].ids[1]  # type: ignore[misc]  # the first row of the batch writes it as its second
     writer = ModelGenerator(
-        model(), ending, Decoding(do_sample=True, max_new_tokens=NEW_TOKENS), batch=Batch(size=4), termination=FREE
+        model(),
+        ending,
+        Decoding(do_sample=True, max_new_tokens=NEW_TOKENS),
+        batch=GenerateBatch(size=4),
+        termination=FREE,
     )
     answers = writer.answers(requests())
     assert answers[order[0]].ids == free[order[0]].ids[:2]

@@ -13,7 +13,7 @@ import pytest
 import mutants
 from coordspec.checks.finding import CoordSpace
 from coordspec.coords import BIN_OF_TOKEN
-from coordspec.jsonl.parse import Target, locate, parse_line
+from coordspec.jsonl.parse import ValuePlace, locate, parse_line
 from coordspec.validate.accept import Acceptor
 from coordspec.validate.explain import Explainer, ValidateOptions, explain_reference, locate_all
 from coordspec.validate.tally import BoxTally
@@ -97,7 +97,7 @@ def test_locate_points_at_what_was_parsed(seed: int) -> None:
         while isinstance(value, dict | list) and value and rng.random() < 0.85:
             step = rng.choice(list(value)) if isinstance(value, dict) else rng.randrange(len(value))
             value, at = value[step], (*at, step)
-        place, key_place = Target(at), Target(at, on_key=True)
+        place, key_place = ValuePlace(at), ValuePlace(at, on_key=True)
         starts = locate(line, [place, key_place], repeats=repeats)
         start = starts[place]
         found, _ = json.JSONDecoder().raw_decode(line[start:].decode())

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar, get_args
 import click
 
 from coordspec.config.inputs import Attention, Dtype
-from coordspec.config.stage2 import Batch, Decoding, Termination
+from coordspec.config.stage2 import Decoding, GenerateBatch, Termination
 from coordspec.infer.options import PROMPT_SETTINGS, InferOptions, Opening, RecordSource
 from coordspec_cli.options import max_line_bytes_option
 
@@ -32,7 +32,7 @@ _OPTIONS: Final = (
     click.option(
         "--batch-size",
         type=_POSITIVE,
-        default=Batch().size,
+        default=GenerateBatch().size,
         show_default=True,
         metavar="N",
         help="Answers that are written at once.",

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 from coordspec.config.fault import Fault, place_of
 from coordspec.config.model import Config
 from coordspec.config.stage2 import REORDERED, UNIFIED
-from coordspec.config.tree import Entry, Node, find, nearest, shown_node
+from coordspec.config.tree import YamlEntry, YamlNode, find, nearest, shown_node
 from coordspec.contracts import rule
 from coordspec.errors import Pointer, dotted_path
 
@@ -25,9 +25,9 @@ class View:
     """The typed config beside the places of its settings."""
 
     config: Config
-    root: Node
+    root: YamlNode
 
-    def given(self, path: str) -> Entry | None:
+    def given(self, path: str) -> YamlEntry | None:
         """The entry of a setting that stands in some file, as anything but null."""
         entry = find(self.root, tuple(path.split(".")))
         return None if entry is None or entry.node.value is None else entry
@@ -50,7 +50,7 @@ class View:
         values = {"path": path, "value": self._shown(path), "other": stated, **values}
         return Fault(name, at, entry, values, on_key=True)
 
-    def _stated(self, path: str, seen: Entry) -> str:
+    def _stated(self, path: str, seen: YamlEntry) -> str:
         entry = find(self.root, tuple(path.split(".")))
         where = place_of(entry, seen.key) if entry is not None else "by default"
         return f"{path} is {self._shown(path)} ({where})"

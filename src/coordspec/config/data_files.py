@@ -8,14 +8,14 @@ from pathlib import Path
 
 from coordspec.config.beside import beside
 from coordspec.config.fault import Fault
-from coordspec.config.tree import Entry, Node, find, shown_node
+from coordspec.config.tree import YamlEntry, YamlNode, find, shown_node
 from coordspec.contracts import rule
 from coordspec.errors import InputError, Pointer, dotted_path
 
 _FILES = ("train", "val")
 
 
-def check_data_files(root: Node, max_line_bytes: int, *, records: bool) -> Iterator[Fault]:
+def check_data_files(root: YamlNode, max_line_bytes: int, *, records: bool) -> Iterator[Fault]:
     """What is wrong with the files that stand in a config, and with their first ``records`` if these are wanted.
 
     A value that is no path is not looked at.
@@ -26,7 +26,7 @@ def check_data_files(root: Node, max_line_bytes: int, *, records: bool) -> Itera
             continue
         for index, item in enumerate(listed.node.value):
             if isinstance(item.value, str) and item.value:
-                yield from _check_file(("data", name, index), Entry(item, listed.chain), max_line_bytes, records)
+                yield from _check_file(("data", name, index), YamlEntry(item, listed.chain), max_line_bytes, records)
     for at, name in ((("data", "image_root"), "data-missing"), (("model", "path"), "model-missing")):
         folder = find(root, at)
         if folder is not None and isinstance(folder.node.value, str) and folder.node.value:
@@ -35,7 +35,7 @@ def check_data_files(root: Node, max_line_bytes: int, *, records: bool) -> Itera
                 yield Fault(name, at, folder, {"value": shown_node(folder.node), "path": path, "what": "folder"})
 
 
-def _check_file(at: Pointer, entry: Entry, max_line_bytes: int, records: bool) -> Iterator[Fault]:
+def _check_file(at: Pointer, entry: YamlEntry, max_line_bytes: int, records: bool) -> Iterator[Fault]:
     path = beside(entry.node.place.path, str(entry.node.value))
     values = {"value": shown_node(entry.node), "path": path, "what": "file"}
     if not Path(path).is_file():

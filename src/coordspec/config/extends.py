@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from coordspec.checks.finding import shown
 from coordspec.config.beside import beside, identity
 from coordspec.config.load import Source, read_source
-from coordspec.config.tree import EMPTY, Entry, Node, kind, merge
+from coordspec.config.tree import EMPTY, YamlEntry, YamlNode, kind, merge
 from coordspec.contracts import rule
 from coordspec.errors import InputError, Issue, Place
 
@@ -25,7 +25,7 @@ class Resolved:
     that is missing may stand there.
     """
 
-    root: Node
+    root: YamlNode
     files: tuple[str, ...]
     extended_by: Mapping[str, Place]
     issues: tuple[Issue, ...]
@@ -51,16 +51,18 @@ class _Chain:
     issues: list[Issue] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
     extended_by: dict[str, Place] = field(default_factory=dict)
-    merged: dict[str, Node] = field(default_factory=dict)
+    merged: dict[str, YamlNode] = field(default_factory=dict)
     whole: bool = True
 
-    def resolve(self, source: Source, trail: tuple[str, ...]) -> Node:
+    def resolve(self, source: Source, trail: tuple[str, ...]) -> YamlNode:
         """The tree of a file over those of its parents; ``trail`` are the files on the way here, it being the last."""
         self.files.append(source.path)
         self.issues += source.issues
         self.whole = self.whole and source.whole
-        own = Node({key: entry for key, entry in source.entries.items() if key != EXTENDS}, Place(source.path, 1, 1, 0))
-        tree = Node(EMPTY, own.place)
+        own = YamlNode(
+            {key: entry for key, entry in source.entries.items() if key != EXTENDS}, Place(source.path, 1, 1, 0)
+        )
+        tree = YamlNode(EMPTY, own.place)
         if EXTENDS in source.entries:
             for name in self._names(source.entries[EXTENDS]):
                 tree = merge(tree, self._parent(name, trail))
@@ -68,7 +70,7 @@ class _Chain:
         self.merged[identity(source.path)] = tree
         return tree
 
-    def _names(self, entry: Entry) -> Iterator[Node]:
+    def _names(self, entry: YamlEntry) -> Iterator[YamlNode]:
         """The nodes of ``extends`` that name a file; whatever else stands there is a finding."""
         node, limit = entry.node, rule("extends-too-many").params["max_files"]
         items = node.value if isinstance(node.value, tuple) and node.value else (node,)
@@ -82,8 +84,8 @@ class _Chain:
                 words = "an empty " + kind(item).partition(" ")[2] if item.value in ("", ()) else kind(item)
                 self._fault("extends-type", item, type=words)
 
-    def _parent(self, name: Node, trail: tuple[str, ...]) -> Node:
-        nothing = Node(EMPTY, name.place)
+    def _parent(self, name: YamlNode, trail: tuple[str, ...]) -> YamlNode:
+        nothing = YamlNode(EMPTY, name.place)
         if not _is_file_name(str(name.value)):
             self._fault("extends-missing", name, path=shown(name.value), reason="no file can be called so")
             return nothing
@@ -108,7 +110,7 @@ class _Chain:
         self.extended_by[path] = name.place
         return self.resolve(source, (*trail, path))
 
-    def _fault(self, rule_name: str, node: Node, **values: object) -> None:
+    def _fault(self, rule_name: str, node: YamlNode, **values: object) -> None:
         self.whole = False
         place = node.place
         at = Place(place.path, place.line, place.column, place.byte_offset, (EXTENDS,))

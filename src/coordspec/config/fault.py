@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from coordspec.config.extends import Resolved
-from coordspec.config.tree import Entry
+from coordspec.config.tree import YamlEntry
 from coordspec.contracts import rule
 from coordspec.errors import Issue, Place, Pointer, Severity
 
@@ -17,7 +17,7 @@ class Fault(NamedTuple):
 
     rule: str
     at: Pointer
-    entry: Entry
+    entry: YamlEntry
     values: Mapping[str, object]
     on_key: bool = False
     severity: Severity | None = None
@@ -43,7 +43,7 @@ def _behind(issue: Issue, remarks: list[str]) -> Issue:
     return replace(issue, message=f"{issue.message} ({'; '.join(remarks)})") if remarks else issue
 
 
-def _overridden(entry: Entry) -> Iterator[str]:
+def _overridden(entry: YamlEntry) -> Iterator[str]:
     """``stage2.yaml:12 overrides base.yaml:70``, and that what it overrides itself."""
     if len(entry.chain) > 1:
         yield " overrides ".join(f"{place.path}:{place.line}" for place in entry.chain)
@@ -57,7 +57,7 @@ def _extended(path: str, resolved: Resolved) -> Iterator[str]:
         path = what = name.path
 
 
-def place_of(entry: Entry, seen_from: Place) -> str:
+def place_of(entry: YamlEntry, seen_from: Place) -> str:
     """Where an entry stands, as short as it can be said in a finding at another place."""
     key = entry.key
     return f"line {key.line}" if key.path == seen_from.path else f"{key.path}:{key.line}"

@@ -13,14 +13,14 @@ from coordspec.checks.finding import shown
 from coordspec.config.extends import EXTENDS
 from coordspec.config.fault import Fault
 from coordspec.config.fields import fields, names, paths_of
-from coordspec.config.tree import Node
+from coordspec.config.tree import YamlNode
 from coordspec.contracts import contract_bytes, did_you_mean, rule
 from coordspec.errors import Pointer, dotted_path
 
 _CLOSE: Final = 0.7
 
 
-def check_keys(root: Node, at: Pointer = ()) -> Iterator[Fault]:
+def check_keys(root: YamlNode, at: Pointer = ()) -> Iterator[Fault]:
     """Every key that the model does not know; what stands below one is not looked at."""
     assert isinstance(root.value, Mapping)
     for key, entry in root.value.items():

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from coordspec.config.positions import parse_yaml
-from coordspec.config.tree import EMPTY, Entry, Node, kind, walk
+from coordspec.config.tree import EMPTY, YamlEntry, YamlNode, kind, walk
 from coordspec.contracts import rule
 from coordspec.errors import InputError, Issue, Place
 
@@ -24,7 +24,7 @@ class Source:
     """One config file. ``entries`` are its keys; where ``whole`` is False, some of the file could not be read."""
 
     path: str
-    entries: Mapping[str, Entry] = field(default_factory=lambda: EMPTY)
+    entries: Mapping[str, YamlEntry] = field(default_factory=lambda: EMPTY)
     issues: tuple[Issue, ...] = ()
     whole: bool = True
 
@@ -81,7 +81,7 @@ def _parsed(text: str, path: str) -> Source:
     return Source(path, root.value, (*issues, *_interpolations(root)))
 
 
-def _interpolations(root: Node) -> Iterator[Issue]:
+def _interpolations(root: YamlNode) -> Iterator[Issue]:
     """Values that want to be filled in from outside of the file."""
     for at, entry in walk(root):
         value = entry.node.value

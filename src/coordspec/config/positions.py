@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 import yaml
 
 from coordspec.checks.finding import cut, shown
-from coordspec.config.tree import Entry, Mapped, Node, kind, shown_node
+from coordspec.config.tree import Mapped, YamlEntry, YamlNode, kind, shown_node
 from coordspec.contracts import rule
 from coordspec.errors import Issue, Place, Pointer
 
@@ -34,7 +34,7 @@ _FORMS: Final = {
 class Parsed(NamedTuple):
     """What a text holds; ``root`` is None where it cannot be read to its end."""
 
-    root: Node | None
+    root: YamlNode | None
     issues: list[Issue]
 
 
@@ -62,12 +62,12 @@ class _Builder:
         self.issues: list[Issue] = []
         self._text = text
         self._loader = _Loader(text)
-        self._anchors: dict[str, tuple[Node, int] | None] = {}
+        self._anchors: dict[str, tuple[YamlNode, int] | None] = {}
         self._count = 0
         self._ascii = text.isascii()
         self._index = self._byte = 0
 
-    def document(self) -> Node:
+    def document(self) -> YamlNode:
         """The root of the only document.
 
         Raises:
@@ -100,7 +100,7 @@ class _Builder:
 
     # ------------------------------------------------------------------------------------------------ nodes
 
-    def _node(self, event: Any, at: Pointer) -> Node:
+    def _node(self, event: Any, at: Pointer) -> YamlNode:
         place = self._place(event.start_mark)
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event, place, at)
@@ -116,15 +116,15 @@ class _Builder:
             node = self._scalar(event, place, at)
         elif isinstance(event, yaml.SequenceStartEvent):
             self._check_tag(event, "seq", place, at)
-            node = Node(self._items(at), place)
+            node = YamlNode(self._items(at), place)
         else:
             self._check_tag(event, "map", place, at)
-            node = Node(self._entries(at), place)
+            node = YamlNode(self._entries(at), place)
         if event.anchor is not None:
             self._anchors[event.anchor] = node, self._count - before
         return node
 
-    def _alias(self, event: Any, place: Place, at: Pointer) -> Node:
+    def _alias(self, event: Any, place: Place, at: Pointer) -> YamlNode:
         if event.anchor not in self._anchors:
             raise self._refuse("config-yaml", place, reason=f"nothing is anchored as &{event.anchor}")
         known = self._anchors[event.anchor]
@@ -132,10 +132,10 @@ class _Builder:
             raise self._refuse("config-alias-cycle", place, at, alias=f"*{event.anchor}")
         node, count = known
         self._grow(count, place)
-        return Node(node.value, place, node.text, node.plain)
+        return YamlNode(node.value, place, node.text, node.plain)
 
-    def _items(self, at: Pointer) -> tuple[Node, ...]:
-        items: list[Node] = []
+    def _items(self, at: Pointer) -> tuple[YamlNode, ...]:
+        items: list[YamlNode] = []
         while not isinstance(event := self._loader.get_event(), yaml.SequenceEndEvent):
             items.append(self._node(event, (*at, len(items))))
         return tuple(items)
@@ -164,10 +164,10 @@ class _Builder:
                 first = own[name].key.line
                 self._add("config-duplicate-key", key.place, (*at, name), value=shown(name), first=first)
             else:
-                own[name] = Entry(value, (key.place,))
+                own[name] = YamlEntry(value, (key.place,))
         return shared | own
 
-    def _shared(self, node: Node, at: Pointer) -> list[Mapped]:
+    def _shared(self, node: YamlNode, at: Pointer) -> list[Mapped]:
         """What a merge key brings in, the weakest first: of a list, the first mapping wins."""
         nodes = node.value[::-1] if isinstance(node.value, tuple) else (node,)
         found = [item.value for item in nodes if isinstance(item.value, dict)]
@@ -177,17 +177,17 @@ class _Builder:
 
     # ------------------------------------------------------------------------------------------------ scalars
 
-    def _scalar(self, event: Any, place: Place, at: Pointer) -> Node:
+    def _scalar(self, event: Any, place: Place, at: Pointer) -> YamlNode:
         text, plain = event.value, not event.style
         tag = event.tag
         if tag in (None, "!"):
             tag = self._loader.resolve(yaml.ScalarNode, text, event.implicit)
         if tag == _STR:
-            return Node(text, place, text, plain)
+            return YamlNode(text, place, text, plain)
         if event.tag in (None, "!") or tag in _SCALAR_TAGS:
-            return Node(self._construct(tag, event, place, at), place, text, plain)
+            return YamlNode(self._construct(tag, event, place, at), place, text, plain)
         self._check_tag(event, "str", place, at)
-        return Node(text, place, text, plain)
+        return YamlNode(text, place, text, plain)
 
     def _construct(self, tag: str, event: Any, place: Place, at: Pointer) -> Any:
         """The value that ``yaml.safe_load`` gives; where it fails, a finding and the text itself."""

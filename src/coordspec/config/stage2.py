@@ -149,7 +149,7 @@ class Decoding(Section):
     )
 
 
-class Batch(Section):
+class GenerateBatch(Section):
     """How rollouts are put together for generation."""
 
     size: Count = setting(
@@ -231,7 +231,7 @@ class RolloutMatching(Section):
         default=DEFAULT_IOU_GATE,
     )
     decoding: Decoding = section(Decoding)
-    batch: Batch = section(Batch)
+    batch: GenerateBatch = section(GenerateBatch)
     termination: Termination = section(Termination)
     runaway: Runaway = section(Runaway)
     vllm: Vllm | None = Field(None, description="The server of the backend vllm; null with another backend.")

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from coordspec.checks.finding import shown
 from coordspec.config.fields import Takes
-from coordspec.config.tree import Node
+from coordspec.config.tree import YamlNode
 from coordspec.errors import Severity
 
 _NUMBER: Final = re.compile(r"([-+]?)(\d[\d_]*)?(?:\.(\d[\d_]*)?)?(?:[eE]([-+]?)(\d+))?")
@@ -27,7 +27,7 @@ class Trap(NamedTuple):
     values: Mapping[str, object]
 
 
-def trap(node: Node, known: Takes) -> Trap | None:
+def trap(node: YamlNode, known: Takes) -> Trap | None:
     """What is misleading about a value at a place that takes ``known``.
 
     It is an error where the setting is not what was written: a number that is read as text, or text that is read as

@@ -14,20 +14,20 @@ Scalar: TypeAlias = str | int | float | bool | datetime.date | None
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class YamlNode:
     """A value and where it starts. ``text`` is how a scalar is written; ``plain`` is True if it has no quotes."""
 
-    value: Scalar | Mapping[str, Entry] | tuple[Node, ...]
+    value: Scalar | Mapping[str, YamlEntry] | tuple[YamlNode, ...]
     place: Place
     text: str = ""
     plain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class YamlEntry:
     """A key with its value. ``chain`` holds the places of the key in every file that sets it, the winner first."""
 
-    node: Node
+    node: YamlNode
     chain: tuple[Place, ...]
 
     @property
@@ -35,12 +35,12 @@ class Entry:
         return self.chain[0]
 
 
-Mapped: TypeAlias = dict[str, Entry]
+Mapped: TypeAlias = dict[str, YamlEntry]
 
-EMPTY: Final[Mapping[str, Entry]] = {}
+EMPTY: Final[Mapping[str, YamlEntry]] = {}
 
 
-def plain_value(node: Node) -> Any:
+def plain_value(node: YamlNode) -> Any:
     """The value without places: dicts, lists and scalars."""
     if isinstance(node.value, Mapping):
         return {key: plain_value(entry.node) for key, entry in node.value.items()}
@@ -49,30 +49,30 @@ def plain_value(node: Node) -> Any:
     return node.value
 
 
-def find(root: Node, at: Pointer) -> Entry | None:
+def find(root: YamlNode, at: Pointer) -> YamlEntry | None:
     """The entry at a pointer, or None; an item of a list counts as an entry whose key stands where the item does."""
-    entry = Entry(root, (root.place,))
+    entry = YamlEntry(root, (root.place,))
     for step in at:
         value = entry.node.value
         if isinstance(value, Mapping) and step in value:
             entry = value[str(step)]
         elif isinstance(value, tuple) and isinstance(step, int) and step < len(value):
-            entry = Entry(value[step], (value[step].place,))
+            entry = YamlEntry(value[step], (value[step].place,))
         else:
             return None
     return entry
 
 
-def nearest(root: Node, at: Pointer) -> tuple[Pointer, Entry]:
+def nearest(root: YamlNode, at: Pointer) -> tuple[Pointer, YamlEntry]:
     """The longest part of a pointer that is there, and the entry at it."""
     for length in range(len(at), 0, -1):
         entry = find(root, at[:length])
         if entry is not None:
             return at[:length], entry
-    return (), Entry(root, (root.place,))
+    return (), YamlEntry(root, (root.place,))
 
 
-def walk(node: Node, at: Pointer = ()) -> Iterator[tuple[Pointer, Entry]]:
+def walk(node: YamlNode, at: Pointer = ()) -> Iterator[tuple[Pointer, YamlEntry]]:
     """Every entry below a node with its pointer, items of lists too, in the order in which they are written."""
     if isinstance(node.value, Mapping):
         for key, entry in node.value.items():
@@ -80,11 +80,11 @@ def walk(node: Node, at: Pointer = ()) -> Iterator[tuple[Pointer, Entry]]:
             yield from walk(entry.node, (*at, key))
     elif isinstance(node.value, tuple):
         for index, item in enumerate(node.value):
-            yield (*at, index), Entry(item, (item.place,))
+            yield (*at, index), YamlEntry(item, (item.place,))
             yield from walk(item, (*at, index))
 
 
-def merge(parent: Node, child: Node) -> Node:
+def merge(parent: YamlNode, child: YamlNode) -> YamlNode:
     """Both as one: mappings are merged, everything else is the child's; chains remember what was overridden."""
     if not (isinstance(parent.value, Mapping) and isinstance(child.value, Mapping)):
         return child
@@ -93,12 +93,12 @@ def merge(parent: Node, child: Node) -> Node:
         before = merged.get(key)
         if before is not None:
             chain = tuple(dict.fromkeys((*entry.chain, *before.chain)))
-            entry = Entry(merge(before.node, entry.node), chain)  # noqa: PLW2901 (the same entry, now with its past)
+            entry = YamlEntry(merge(before.node, entry.node), chain)  # noqa: PLW2901 (the same entry, now with its past)
         merged[key] = entry
     return replace(child, value=merged)
 
 
-def shown_node(node: Node) -> str:
+def shown_node(node: YamlNode) -> str:
     """The value as a message shows it: strings in quotes, other scalars as they are written."""
     if isinstance(node.value, str):
         return shown(node.value)
@@ -109,7 +109,7 @@ def shown_node(node: Node) -> str:
     return cut(node.text) or "null"
 
 
-def kind(node: Node) -> str:
+def kind(node: YamlNode) -> str:
     """What a value is, in words: ``an integer``, ``a date``, ``a mapping``."""
     if isinstance(node.value, Mapping):
         return "a mapping"

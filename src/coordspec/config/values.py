@@ -13,14 +13,14 @@ from coordspec.config.fault import Fault
 from coordspec.config.fields import Takes, fields, takes
 from coordspec.config.model import Config
 from coordspec.config.traps import trap
-from coordspec.config.tree import Entry, Node, find, kind, nearest, shown_node, walk
+from coordspec.config.tree import YamlEntry, YamlNode, find, kind, nearest, shown_node, walk
 from coordspec.contracts import did_you_mean
 from coordspec.errors import Pointer, dotted_path
 
 _PLACEHOLDER: Final = "-"
 
 
-def check_traps(root: Node) -> Iterator[Fault]:
+def check_traps(root: YamlNode) -> Iterator[Fault]:
     """Values that YAML 1.1 reads as something else than people mean."""
     for at, entry in walk(root):
         known = takes(at)
@@ -29,7 +29,7 @@ def check_traps(root: Node) -> Iterator[Fault]:
             yield Fault(found.rule, at, entry, found.values, severity=found.severity)
 
 
-def check_missing(root: Node) -> Iterator[Fault]:
+def check_missing(root: YamlNode) -> Iterator[Fault]:
     """Settings without a default that stand in none of the files; each at the section that it would stand in."""
     for at, known in fields().items():
         if known.required and known.section is None and find(root, at) is None:
@@ -39,7 +39,7 @@ def check_missing(root: Node) -> Iterator[Fault]:
                 yield Fault("config-missing-key", above, entry, values, on_key=True)
 
 
-def model_of(root: Node, without: Collection[Pointer]) -> Config:
+def model_of(root: YamlNode, without: Collection[Pointer]) -> Config:
     """The typed config, but for the settings at some pointers, which have their defaults or a placeholder.
 
     Raises:
@@ -55,7 +55,7 @@ def model_of(root: Node, without: Collection[Pointer]) -> Config:
     return Config.model_validate(value)
 
 
-def check_values(root: Node, error: ValidationError) -> Iterator[Fault]:
+def check_values(root: YamlNode, error: ValidationError) -> Iterator[Fault]:
     """The model's findings, one for each value however many of its forms failed."""
     told: dict[Pointer, tuple[str, str]] = {}
     for item in error.errors(include_url=False, include_input=False):
@@ -70,7 +70,7 @@ def check_values(root: Node, error: ValidationError) -> Iterator[Fault]:
         yield _fault(at, entry, known, type_, reason)
 
 
-def _fault(at: Pointer, entry: Entry, known: Takes, type_: str, reason: str) -> Fault:
+def _fault(at: Pointer, entry: YamlEntry, known: Takes, type_: str, reason: str) -> Fault:
     node = entry.node
     values: dict[str, object] = {"value": shown_node(node), "type": kind(node), "expected": known.expected}
     if known.choices and isinstance(node.value, str):
@@ -86,7 +86,7 @@ def _fault(at: Pointer, entry: Entry, known: Takes, type_: str, reason: str) -> 
     return Fault("config-range", at, entry, values)
 
 
-def _plain(node: Node, at: Pointer, without: frozenset[Pointer]) -> Any:
+def _plain(node: YamlNode, at: Pointer, without: frozenset[Pointer]) -> Any:
     """The value as the model gets it: without what is left out, paths resolved beside the file they stand in."""
     if isinstance(node.value, Mapping):
         inner = ((key, entry.node) for key, entry in node.value.items() if (*at, key) not in without)

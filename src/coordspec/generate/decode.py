@@ -25,7 +25,7 @@ from transformers.generation.logits_process import (
     TopPLogitsWarper,
 )
 
-from coordspec.config.stage2 import Batch, Decoding, Termination
+from coordspec.config.stage2 import Decoding, GenerateBatch, Termination
 from coordspec.generate.answer import Answer, CoordStat, Ended, Request, Watch
 from coordspec.predictions.coord_stats import coord_stats
 from coordspec.rollout.tokens import TokenTable
@@ -46,7 +46,7 @@ class ModelGenerator:
         table: TokenTable,
         decoding: Decoding,
         *,
-        batch: Batch | None = None,
+        batch: GenerateBatch | None = None,
         termination: Termination | None = None,
         with_coords: bool = False,
     ) -> None:
@@ -60,7 +60,7 @@ class ModelGenerator:
         self._table = table
         self._decoding = decoding
         self._filters = filters_of(decoding)
-        self._batch = batch or Batch()
+        self._batch = batch or GenerateBatch()
         self._termination = termination or Termination()
         self._with_coords = with_coords
         self._positions = RopePositions(config)
@@ -72,7 +72,7 @@ class ModelGenerator:
         """The model in memory is always the present one."""
 
     def answers(self, requests: Sequence[Request]) -> list[Answer]:
-        """One answer for each request, in their order; ``Batch.size`` of them are written at once.
+        """One answer for each request, in their order; ``GenerateBatch.size`` of them are written at once.
 
         The model is in evaluation mode meanwhile, and nothing is recorded for gradients.
         """

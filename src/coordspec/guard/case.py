@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from coordspec.contracts import MaskPolicy, Owner, TargetText, mask_policies
-from coordspec.guard.reading import Piece, Reading, read_target
+from coordspec.guard.reading import Reading, TextPiece, read_target
 from coordspec.rollout.grammar import MAX_KEY_DIGITS
 
 if TYPE_CHECKING:
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 _KEY: Final = re.compile(r"object_([1-9][0-9]*)")
 
 
-class Entry(NamedTuple):
+class CaseEntry(NamedTuple):
     """An entry of a target, whose it is by the report, and the ground-truth object that it stands for, if any."""
 
-    piece: Piece
+    piece: TextPiece
     owner: Owner
     gt: int | None
 
@@ -42,17 +42,17 @@ class Case:
     rollout_ids: Sequence[int] | None
     policy: MaskPolicy
     reading: Reading
-    retained: list[Entry]
-    written: list[Entry]
-    valid: list[Piece]
-    dropped: list[Piece]
+    retained: list[CaseEntry]
+    written: list[CaseEntry]
+    valid: list[TextPiece]
+    dropped: list[TextPiece]
 
     @property
     def keeps_rollout(self) -> bool:
         return self.policy.target is TargetText.ROLLOUT
 
     @property
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[CaseEntry]:
         return self.retained + self.written
 
     def token(self, position: int) -> dict[str, Any]:
@@ -84,16 +84,18 @@ def make_case(
     if policy.target is TargetText.GROUND_TRUTH:
         order = [(Owner.MATCHED, g) for _, g in report.matches] + order
     kept = max(0, len(reading.pieces) - len(order))
-    written = [Entry(piece, *whose) for piece, whose in zip(reading.pieces[kept:], order, strict=False)]
+    written = [CaseEntry(piece, *whose) for piece, whose in zip(reading.pieces[kept:], order, strict=False)]
     retained, valid, dropped = _retained(reading.pieces[:kept], dict(report.matches))
     return Case(target, objects, table, rollout_ids, policy, reading, retained, written, valid, dropped)
 
 
-def _retained(pieces: Sequence[Piece], matches: dict[int, int]) -> tuple[list[Entry], list[Piece], list[Piece]]:
+def _retained(
+    pieces: Sequence[TextPiece], matches: dict[int, int]
+) -> tuple[list[CaseEntry], list[TextPiece], list[TextPiece]]:
     """All entries, the predictions among them, and the others."""
-    entries: list[Entry] = []
-    valid: list[Piece] = []
-    dropped: list[Piece] = []
+    entries: list[CaseEntry] = []
+    valid: list[TextPiece] = []
+    dropped: list[TextPiece] = []
     seen: set[int] = set()
     for piece in pieces:
         number = key_number(piece.key)
@@ -105,7 +107,7 @@ def _retained(pieces: Sequence[Piece], matches: dict[int, int]) -> tuple[list[En
             valid.append(piece)
         if number is not None:
             seen.add(number)
-        entries.append(Entry(piece, Owner.FP if gt is None else Owner.MATCHED, gt))
+        entries.append(CaseEntry(piece, Owner.FP if gt is None else Owner.MATCHED, gt))
     return entries, valid, dropped
 
 

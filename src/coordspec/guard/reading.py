@@ -55,7 +55,7 @@ class _Tokens:
 
 
 @dataclass(slots=True)
-class Piece:
+class TextPiece:
     """One entry of a target, with the comma and white space before it: bytes ``start..end``.
 
     ``item`` is the object that it says, None if it is no sound entry. ``desc`` are the bytes of its desc's text,
@@ -83,7 +83,7 @@ class Reading:
     starts: list[int]
     opened: int
     close: int
-    pieces: list[Piece]
+    pieces: list[TextPiece]
 
 
 def read_target(ids: Sequence[int], table: TokenTable) -> Reading:
@@ -166,10 +166,10 @@ def _string(raw: bytes) -> str | None:
         return None
 
 
-def _piece(text: bytes, start: int, end: int, tokens: _Tokens) -> Piece:
+def _piece(text: bytes, start: int, end: int, tokens: _Tokens) -> TextPiece:
     """The entry of these bytes."""
     member = _member(text, start, end)
-    piece = Piece(start, end, text[member.start : member.end], member.key)
+    piece = TextPiece(start, end, text[member.start : member.end], member.key)
     if not piece.value.startswith(b"{"):
         return piece
     fields: dict[str | None, Member] = {}

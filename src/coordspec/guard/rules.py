@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from coordspec.boxes import enclosing_box
 from coordspec.checks.finding import Finding, cut
 from coordspec.contracts import NO_LOSS, Kind, Owner, rule
-from coordspec.guard.case import Case, Entry, key_number
+from coordspec.guard.case import Case, CaseEntry, key_number
 from coordspec.guard.reading import outermost_close
 from coordspec.jsonl.parse import parse_line
 
@@ -214,7 +214,7 @@ def slots_of_objects(case: Case) -> Iterator[Finding]:
         yield Finding("slots-missing", ("slots",), {"group": owner, "index": gt})
 
 
-def _slot(case: Case, index: int, slot: Slot, entry: Entry) -> Iterator[Finding]:
+def _slot(case: Case, index: int, slot: Slot, entry: CaseEntry) -> Iterator[Finding]:
     if slot.positions != entry.piece.coords:
         values = {"value": _shown(slot.positions), "expected": _shown(entry.piece.coords)}
         yield Finding("slot-positions", ("slots", index, "positions"), values)

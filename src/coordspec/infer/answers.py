@@ -8,7 +8,7 @@ from typing import Final
 
 from coordspec.checks.finding import shown
 from coordspec.config.inputs import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
-from coordspec.config.stage2 import Batch
+from coordspec.config.stage2 import GenerateBatch
 from coordspec.contracts import rule
 from coordspec.errors import ContractError, InputError, Place
 from coordspec.generate import Answer, Generator, ModelGenerator, Request
@@ -58,7 +58,7 @@ class RecordAnswers:
             checkpoint.model,
             checkpoint.table,
             options.decoding,
-            batch=Batch(size=options.batch_size),
+            batch=GenerateBatch(size=options.batch_size),
             termination=options.termination,
             with_coords=True,
         )

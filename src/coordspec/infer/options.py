@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
 from coordspec.config.inputs import Attention, Dtype
-from coordspec.config.stage2 import Batch, Decoding, Termination
+from coordspec.config.stage2 import Decoding, GenerateBatch, Termination
 
 PROMPT_SETTINGS: Final = ("system_prompt", "user_prompt", "min_pixels", "max_pixels")
 """Settings of ``template`` that say what a model is shown; a fingerprint holds them under their own names."""
@@ -48,7 +48,7 @@ class InferOptions:
 
     decoding: Decoding = field(default_factory=Decoding)
     termination: Termination = field(default_factory=Termination)
-    batch_size: int = Batch().size
+    batch_size: int = GenerateBatch().size
     seed: int = 0
 
 

@@ -20,22 +20,22 @@ _CONTAINERS: Final = frozenset((dict, list))
 _decode = msgspec.json.Decoder().decode
 
 
-class Fault(NamedTuple):
+class TextFault(NamedTuple):
     """A finding about the text of a line, and the byte of the line that it is about."""
 
     finding: Finding
     start: int
 
 
-class Parsed(NamedTuple):
+class ParsedLine(NamedTuple):
     """``value`` says something only if ``usable``; faults of the text may stand beside a usable value."""
 
     value: Any
     usable: bool
-    faults: list[Fault]
+    faults: list[TextFault]
 
 
-def parse_line(data: bytes, length: int, max_line_bytes: int) -> Parsed:
+def parse_line(data: bytes, length: int, max_line_bytes: int) -> ParsedLine:
     """Read one line as strict JSON. Never raises, whatever the bytes are.
 
     ``length`` is the line's real length, above ``len(data)`` where the reader cut it.
@@ -47,12 +47,12 @@ def parse_line(data: bytes, length: int, max_line_bytes: int) -> Parsed:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _scan(data)
     if _is_strict(data, value):
-        return Parsed(value, True, [])
+        return ParsedLine(value, True, [])
     return _scan(data)
 
 
-def _refused(name: str, start: int, **values: object) -> Parsed:
-    return Parsed(None, False, [Fault(Finding(name, (), values), start)])
+def _refused(name: str, start: int, **values: object) -> ParsedLine:
+    return ParsedLine(None, False, [TextFault(Finding(name, (), values), start)])
 
 
 def _is_strict(data: bytes, value: Any) -> bool:
@@ -87,26 +87,26 @@ def _colons_outside_strings(data: bytes) -> int:
     return sum(part.count(b":") for part in data.split(b'"')[::2])
 
 
-def _scan(data: bytes) -> Parsed:
+def _scan(data: bytes) -> ParsedLine:
     body, faults = data, []
     if data.startswith(BOM):
-        faults.append(Fault(Finding("byte-order-mark", (), {}), 0))
+        faults.append(TextFault(Finding("byte-order-mark", (), {}), 0))
         body = data[len(BOM) :]
     if not body.strip(_WHITE):
-        return Parsed(None, False, [*faults, Fault(Finding("blank-line", (), {}), 0)])
+        return ParsedLine(None, False, [*faults, TextFault(Finding("blank-line", (), {}), 0)])
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
         values = {"value": f"0x{body[error.start]:02X}", "reason": error.reason}
         start = len(data) - len(body) + error.start
-        return Parsed(None, False, [*faults, Fault(Finding("invalid-utf8", (), values), start)])
+        return ParsedLine(None, False, [*faults, TextFault(Finding("invalid-utf8", (), values), start)])
     result = scan(text)
     start, done = len(data) - len(body), 0
     for finding, index in sorted(result.faults, key=lambda fault: fault[1]):
         start += len(text[done:index].encode())
         done = index
-        faults.append(Fault(finding, start))
-    return Parsed(result.value, result.usable, faults)
+        faults.append(TextFault(finding, start))
+    return ParsedLine(result.value, result.usable, faults)
 
 
 _S = rb"[ \t\r\n]*+"
@@ -126,20 +126,20 @@ _VALUE = re.compile(_ANY, re.DOTALL)
 _ITEM = re.compile(_ANY + _S + rb"," + _S, re.DOTALL)
 
 
-class Target(NamedTuple):
+class ValuePlace(NamedTuple):
     """A value of a line, or with ``on_key`` the key in front of it."""
 
     at: Pointer
     on_key: bool = False
 
 
-def locate(data: bytes, targets: Collection[Target], *, repeats: bool = False) -> dict[Target, int]:
+def locate(data: bytes, targets: Collection[ValuePlace], *, repeats: bool = False) -> dict[ValuePlace, int]:
     """The bytes at which values and keys start in a line that ``parse_line`` found usable, in one pass over the line.
 
     Of a key that stands twice the last one counts, as in the parsed value; ``repeats`` says that there may be such
     keys. A key or index that is not there is a bug of the caller.
     """
-    found: dict[Target, int] = {}
+    found: dict[ValuePlace, int] = {}
     start = _end(_SPACE, data, len(BOM) if data.startswith(BOM) else 0)
     _descend(data, start, list(targets), 0, repeats, found)
     assert len(found) == len(set(targets)), targets
@@ -147,10 +147,10 @@ def locate(data: bytes, targets: Collection[Target], *, repeats: bool = False) -
 
 
 def _descend(  # noqa: PLR0917 (a recursion)
-    data: bytes, index: int, targets: list[Target], depth: int, repeats: bool, found: dict[Target, int]
+    data: bytes, index: int, targets: list[ValuePlace], depth: int, repeats: bool, found: dict[ValuePlace, int]
 ) -> None:
     """Place the targets at or inside of the value at ``index``, which is ``depth`` steps deep."""
-    inside: dict[str | int, list[Target]] = {}
+    inside: dict[str | int, list[ValuePlace]] = {}
     for target in targets:
         if len(target.at) == depth:
             found[target] = index

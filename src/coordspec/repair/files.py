@@ -19,7 +19,7 @@ class Sink(Protocol):
     def write(self, data: bytes, /) -> object: ...
 
 
-class _Line(NamedTuple):
+class _EndedLine(NamedTuple):
     data: bytes
     end: bytes
 
@@ -89,7 +89,7 @@ def repair_file(
     return report
 
 
-def _lines(source: str, max_line_bytes: int) -> Iterator[_Line]:
+def _lines(source: str, max_line_bytes: int) -> Iterator[_EndedLine]:
     number = 0
     with open_bytes(source) as stream:
         for block in read_blocks(stream, max_line_bytes):
@@ -100,7 +100,7 @@ def _lines(source: str, max_line_bytes: int) -> Iterator[_Line]:
                 if length > max_line_bytes:
                     raise _too_long(f"{source}:{number}", length, max_line_bytes)
                 ended = i < len(lines) - 1 or block.data.endswith(b"\n")
-                yield _Line(data, b"\n" if ended else b"")
+                yield _EndedLine(data, b"\n" if ended else b"")
 
 
 def _too_long(place: str, length: int, limit: int) -> InputError:

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from coordspec.checks.finding import CoordSpace, Finding
 from coordspec.checks.record import check_record
 from coordspec.contracts import rule
-from coordspec.jsonl.parse import BOM, Parsed, parse_line
+from coordspec.jsonl.parse import BOM, ParsedLine, parse_line
 from coordspec.repair.objects import SAFE_REPAIRS, UNSAFE_REPAIRS, Repair
 from coordspec.repair.raw import Piece, list_items, replaced
 
@@ -64,14 +64,14 @@ def repair_line(data: bytes, options: RepairOptions) -> Repaired:
     return Repaired(body, done, _left(parsed, options.space))
 
 
-def _left(parsed: Parsed, space: CoordSpace) -> Counter[str]:
+def _left(parsed: ParsedLine, space: CoordSpace) -> Counter[str]:
     findings: list[Finding] = [fault.finding for fault in parsed.faults]
     if parsed.usable:
         findings += check_record(parsed.value, space)
     return Counter(finding.rule for finding in findings)
 
 
-def _repair_objects(body: bytes, parsed: Parsed, repairs: Mapping[str, Repair]) -> tuple[bytes, Counter[str]]:
+def _repair_objects(body: bytes, parsed: ParsedLine, repairs: Mapping[str, Repair]) -> tuple[bytes, Counter[str]]:
     if not _can_be_rewritten(parsed) or not any(_repaired(item, repairs)[1] for item in parsed.value["objects"]):
         return body, Counter()
     text, items = list_items(body, "objects")
@@ -85,7 +85,7 @@ def _repair_objects(body: bytes, parsed: Parsed, repairs: Mapping[str, Repair]) 
     return replaced(text, pieces).encode(), done
 
 
-def _can_be_rewritten(parsed: Parsed) -> bool:
+def _can_be_rewritten(parsed: ParsedLine) -> bool:
     if not parsed.usable or not isinstance(parsed.value, dict) or not isinstance(parsed.value.get("objects"), list):
         return False
     return all(fault.finding.rule != _DUPLICATE_KEY for fault in parsed.faults)

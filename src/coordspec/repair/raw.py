@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
-from coordspec.jsonl.parse import Target, locate
+from coordspec.jsonl.parse import ValuePlace, locate
 
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 
@@ -46,7 +46,7 @@ def list_items(body: bytes, key: str) -> tuple[str, list[Piece]]:
     and holds a list. Numbers with a fraction or an exponent are ``RawFloat``.
     """
     text = body.decode()
-    target = Target((key,))
+    target = ValuePlace((key,))
     start = len(body[: locate(body, [target])[target]].decode())
     return text, list(_items(text, start))
 

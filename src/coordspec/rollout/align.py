@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from coordspec.rollout.tokens import TokenTable
 
 
-class CoordTokens(NamedTuple):
+class AlignedCoords(NamedTuple):
     """The coord tokens of some ids, in their order: position in the ids, first byte, and bin of each."""
 
     positions: list[int]
@@ -33,7 +33,7 @@ class Aligned(NamedTuple):
     ids: tuple[int, ...]
     data: bytes
     starts: list[int]
-    coords: CoordTokens
+    coords: AlignedCoords
 
     def tokens_before(self, end: int) -> int:
         """How many tokens end at or before the byte ``end``."""
@@ -53,6 +53,6 @@ def align(ids: Sequence[int], table: TokenTable) -> Aligned:
     starts = np.concatenate((np.zeros(1, np.int64), np.cumsum(table.lengths[vector])))
     bins = table.bin_of[vector]
     positions = np.flatnonzero(bins >= 0)
-    coords = CoordTokens(positions.tolist(), starts[positions].tolist(), bins[positions].tolist())
+    coords = AlignedCoords(positions.tolist(), starts[positions].tolist(), bins[positions].tolist())
     kept = tuple(vector.tolist())
     return Aligned(kept, table.join(kept), starts.tolist(), coords)

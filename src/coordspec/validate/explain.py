@@ -20,7 +20,7 @@ from coordspec.contracts import record_contract, rule, rule_book
 from coordspec.coords import BIN_OF_TOKEN, MAX_BIN
 from coordspec.errors import Issue, Place, Severity
 from coordspec.jsonl.inputs import STDIN
-from coordspec.jsonl.parse import Fault, Target, locate, parse_line
+from coordspec.jsonl.parse import TextFault, ValuePlace, locate, parse_line
 from coordspec.validate.accept import is_plain_desc, plain_images
 from coordspec.validate.tally import Box, Boxes, numeric_box, numeric_boxes, sides
 
@@ -74,7 +74,7 @@ class Explained(NamedTuple):
     ``boxes`` are counted for the whole-file checks; ``repeats`` says that some key of the line is repeated.
     """
 
-    faults: list[Fault]
+    faults: list[TextFault]
     findings: list[Finding]
     boxes: Boxes
     repeats: bool = False
@@ -138,7 +138,7 @@ def _check_value(value: Any, options: ValidateOptions) -> Iterator[Finding]:
 
 def locate_all(explained: Explained, data: bytes, number: int, offset: int) -> list[Located]:
     """The findings of one line in the order of their places; ``offset`` is that of the line in its file."""
-    targets = [Target(finding.at, finding.on_key) for finding in explained.findings]
+    targets = [ValuePlace(finding.at, finding.on_key) for finding in explained.findings]
     starts = locate(data, targets, repeats=explained.repeats)
     places = [(fault.start, fault.finding) for fault in explained.faults]
     places += [(starts[target], finding) for target, finding in zip(targets, explained.findings, strict=True)]
