@@ -93,7 +93,7 @@ def act_one(folder: Path, train_scenes: int = FEW, val_scenes: int = VAL) -> Non
     run(0, "rule", "inverted-box")
     say("Repair what can be repaired without guessing; the rest is for a person to decide.")
     run(1, "fix", broken, "-o", repaired)
-    say("The same faults on a page, each beside its picture.")
+    say("The same faults on a page, with what is in the copy and its pictures.")
     run(1, "report", broken, "--image-root", data, "--order", "findings", "-o", page)
 
 
@@ -174,7 +174,7 @@ def pages(folder: Path, held_out: Path) -> None:
 
 
 LOOK = {
-    "findings.html": "the faults of the broken copy, beside their pictures",
+    "findings.html": "the faults of the broken copy, what is in it, and its pictures",
     "answers.html": "what the trained model wrote for pictures it had not seen, beside what is right",
     "boxes.png": "the same in one picture: green is right, red is wrong, dashed is the truth",
     "training.html": "the course of the training",
