@@ -8,10 +8,12 @@ import multiprocessing
 import random
 import signal
 import sys
+import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -199,17 +201,31 @@ def _run_parts(parts: Sequence[Part], options: ValidateOptions, plan: Plan) -> I
     method = "fork" if sys.platform == "linux" else "spawn"
     decoders(options.space)  # made before the fork, for all workers at once
     context = multiprocessing.get_context(method)
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_ignore_interrupts) as pool:
-        waiting: deque[tuple[Part, Future[ValidationResult]]] = deque()
-        try:
-            for part in parts:
-                waiting.append((part, pool.submit(check_part, part, options)))
-                if len(waiting) > 2 * jobs:
-                    yield from _next_done(waiting, plan)
-            while waiting:
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_ignore_interrupts)
+    waiting: deque[tuple[Part, Future[ValidationResult]]] = deque()
+    try:
+        for part in parts:
+            waiting.append((part, pool.submit(check_part, part, options)))
+            if len(waiting) > 2 * jobs:
                 yield from _next_done(waiting, plan)
-        finally:
+        while waiting:
+            yield from _next_done(waiting, plan)
+    finally:
+        with _uninterrupted():
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Another Ctrl-C must not break off the end of the pool: Python would stumble over it when it exits."""
+    if threading.current_thread() is not threading.main_thread():  # only there are signals handled
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _next_done(waiting: deque[tuple[Part, Future[ValidationResult]]], plan: Plan) -> Iterator[ValidationResult]:
