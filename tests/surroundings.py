@@ -13,7 +13,7 @@ TAKEN_AWAY: Final = (
     *("LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "LC_MESSAGES", "LC_NUMERIC", "LC_TIME", "LC_COLLATE", "TZ"),
     *("PYTHONWARNINGS", "PYTHONOPTIMIZE", "PYTHONINSPECT", "PYTHONIOENCODING"),
     *("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"),
-    *("PAGER", "MANPAGER", "COORDSPEC_FUZZ_SEED"),
+    *("PAGER", "MANPAGER"),
 )
 SET: Final = {"TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "OMP_NUM_THREADS": "1"}
 """One thread for each process: pytest-xdist has one on every core already, and threads that wait spin."""

@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
 
 from base_install import base_distributions
+from command_tree import every_command
 from coordspec.spec.cases import coordspec_blocks, read_cases
 from coordspec.spec.document import read_spec
 from coordspec_cli.extras import EXTRAS, PACKAGES
-from coordspec_cli.main import COMMANDS, cli
 from limits import HANG_S
 from test_startup import COCO, CONFIG, PREDICTION, RECORD
 
@@ -92,18 +91,10 @@ def base(folder: Path, words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def command_words() -> Iterator[str]:
-    """Every command, those of groups with their group."""
-    context = click.Context(cli)
-    for name in COMMANDS:
-        command = cli.get_command(context, name)
-        inner = sorted(command.commands) if isinstance(command, click.Group) else []
-        yield from (f"{name} {one}" for one in inner) if inner else (name,)
-
-
 def test_no_command_is_left_out() -> None:
     needy = [case["words"].split()[0] for case in missing_cases()]
-    assert sorted({*WORDS, *needy}) == sorted(command_words())
+    runnable = [words for words, command in every_command() if not isinstance(command, click.Group)]
+    assert sorted({*WORDS, *needy}) == sorted(runnable)
     assert sorted(needy) == sorted(EXTRAS)
 
 

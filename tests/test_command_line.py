@@ -6,28 +6,18 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
 
+from command_tree import every_command
 from coordspec_cli.examples import EXAMPLES
 from coordspec_cli.main import COMMANDS, GROUPS, cli, run
 
 pytestmark = pytest.mark.terminal
 
 MODULES = Path(__file__).resolve().parent.parent / "cli" / "coordspec_cli"
-
-
-def every_command() -> Iterator[tuple[str, click.Command]]:
-    context = click.Context(cli)
-    for name in COMMANDS:
-        command = cli.get_command(context, name)
-        assert command is not None
-        yield name, command
-        if isinstance(command, click.Group):
-            yield from ((f"{name} {inner}", made) for inner, made in command.commands.items())
 
 
 WORDS = [words for words, _ in every_command()]

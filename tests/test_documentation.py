@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
 
-from coordspec_cli.main import COMMANDS, cli
+from command_tree import every_command
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 PAGES = {page: page.read_text("utf-8") for page in DOCS.rglob("*.md")}
 
 
-def commands() -> Iterator[tuple[str, click.Command]]:
-    """Every command with the words that call it, those of groups too."""
-    context = click.Context(cli)
-    for name in COMMANDS:
-        command = cli.get_command(context, name)
-        assert command is not None
-        yield name, command
-        if isinstance(command, click.Group):
-            yield from ((f"{name} {inner}", made) for inner, made in command.commands.items())
-
-
-@pytest.mark.parametrize(("words", "command"), list(commands()), ids=str)
+@pytest.mark.parametrize(("words", "command"), list(every_command()), ids=str)
 def test_every_option_is_documented_where_its_command_is(words: str, command: click.Command) -> None:
     pages = [text for text in PAGES.values() if f"coordspec {words}" in text]
     assert pages, f"no page of docs/ names `coordspec {words}`"
