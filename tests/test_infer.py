@@ -22,7 +22,7 @@ from coordspec.generate import Answer, CoordStat, Ended
 from coordspec.infer.answers import RecordAnswers, predict, records_of
 from coordspec.infer.checkpoint import Checkpoint, open_checkpoint
 from coordspec.infer.options import InferOptions, Opening, RecordSource
-from coordspec.infer.run import InferListener, PredictionOutput, infer, open_output
+from coordspec.infer.run import PredictionOutput, infer, open_output
 from coordspec.model.checkpoint import PREPROCESS
 from coordspec.model.tiny import write_tiny_model
 from coordspec.predictions.files import read_predictions
@@ -35,7 +35,6 @@ MAX_LINE = 1 << 20
 RECORDS = 7
 KNOWN = Opening({})
 UNKNOWN = Opening({}, unknown_preprocessing=True)
-SILENT = InferListener(start=lambda total, done: None, advance=lambda count: None)
 ANSWER = payload(entry(1))
 
 
@@ -85,10 +84,9 @@ def test_a_line_for_each_record(checkpoint: Checkpoint, source: RecordSource, tm
         "{}",
     ]
     generator = Told(texts(*broken))
-    heard: list[tuple[int, ...]] = []
-    listener = InferListener(lambda total, done: heard.append((total, done)), lambda count: heard.append((count,)))
+    heard: list[tuple[str, int, int | None]] = []
     out = tmp_path / "preds.jsonl"
-    summary = infer(checkpoint, source, out, OPTIONS, listener, generator=generator)
+    summary = infer(checkpoint, source, out, OPTIONS, lambda *told: heard.append(told), generator=generator)
     file = read_predictions(str(out), MAX_LINE)
     found = sorted(file.predictions, key=lambda item: item.index)
     assert [item.index for item in found] == list(range(RECORDS))
@@ -100,13 +98,13 @@ def test_a_line_for_each_record(checkpoint: Checkpoint, source: RecordSource, tm
     assert [item.tokens for item in found] == [len(ids_of(text)) for text in generator.texts]
     assert file.run is not None
     assert {item.run for item in found} == {file.run.id}
-    assert heard == [(RECORDS, 0), (2,), (2,), (2,), (1,)]
+    assert heard == [("answering", done, RECORDS) for done in (0, 0, 2, 4, 6, 7)]
     assert (summary.objects, summary.dropped, summary.truncated, summary.fallbacks) == (3, 1, 1, 1)
     assert summary.ended == {Ended.END: RECORDS}
 
 
 def test_a_line_names_its_record(checkpoint: Checkpoint, source: RecordSource, tmp_path: Path) -> None:
-    infer(checkpoint, source, tmp_path / "p.jsonl", OPTIONS, SILENT, generator=Told(texts()))
+    infer(checkpoint, source, tmp_path / "p.jsonl", OPTIONS, generator=Told(texts()))
     records = records_of(source)
     for item in read_predictions(str(tmp_path / "p.jsonl"), MAX_LINE).predictions:
         record = records[item.index]
@@ -162,7 +160,7 @@ def test_the_same_seed_writes_the_same_file(checkpoint: Checkpoint, source: Reco
         ("c", replace(drawn, seed=1)),
         ("d", replace(drawn, batch_size=7)),
     ):
-        infer(checkpoint, source, tmp_path / f"{name}.jsonl", options, SILENT)
+        infer(checkpoint, source, tmp_path / f"{name}.jsonl", options)
     a, b, c = ((tmp_path / f"{name}.jsonl").read_bytes() for name in "abc")
     assert a == b
     assert [json.loads(line)["text"] for line in a.splitlines()] != [
@@ -197,7 +195,7 @@ def test_records_of_similar_length_are_answered_together(checkpoint: Checkpoint,
 def test_data_is_held_to_its_rules(checkpoint: Checkpoint, tmp_path: Path, line: str, code: str) -> None:
     (tmp_path / "a.jsonl").write_text(line + "\n")
     with pytest.raises(ContractError) as caught:
-        infer(checkpoint, RecordSource(str(tmp_path / "a.jsonl"), MAX_LINE), tmp_path / "p.jsonl", OPTIONS, SILENT)
+        infer(checkpoint, RecordSource(str(tmp_path / "a.jsonl"), MAX_LINE), tmp_path / "p.jsonl", OPTIONS)
     assert caught.value.issues[0].code.startswith(code)
     assert caught.value.issues[0].place.line == 1
 
@@ -213,7 +211,6 @@ def test_every_record_is_checked_before_the_first_answer(checkpoint: Checkpoint,
             RecordSource(str(tmp_path / "data/val.jsonl"), MAX_LINE),
             tmp_path / "p.jsonl",
             OPTIONS,
-            SILENT,
             generator=generator,
         )
     assert generator.asked == []
@@ -227,26 +224,26 @@ def test_an_interrupted_run_ends_as_an_unbroken_one(
     checkpoint: Checkpoint, source: RecordSource, tmp_path: Path
 ) -> None:
     whole, out = tmp_path / "whole.jsonl", tmp_path / "out.jsonl"
-    infer(checkpoint, source, whole, OPTIONS, SILENT, generator=Told(texts()))
+    infer(checkpoint, source, whole, OPTIONS, generator=Told(texts()))
     with pytest.raises(KeyboardInterrupt):
-        infer(checkpoint, source, out, OPTIONS, SILENT, generator=Told(texts(), stop_after=4))
+        infer(checkpoint, source, out, OPTIONS, generator=Told(texts(), stop_after=4))
     assert len(out.read_bytes().splitlines()) == 4
     again = Told(texts())
-    summary = infer(checkpoint, source, out, OPTIONS, SILENT, generator=again)
+    summary = infer(checkpoint, source, out, OPTIONS, generator=again)
     assert (summary.before, summary.objects, again.asked) == (4, 3, [4, 5, 6])
     assert out.read_bytes() == whole.read_bytes()
-    assert infer(checkpoint, source, out, OPTIONS, SILENT, generator=Told([])).before == RECORDS
+    assert infer(checkpoint, source, out, OPTIONS, generator=Told([])).before == RECORDS
     assert out.read_bytes() == whole.read_bytes()
 
 
 def test_killed_at_any_byte(checkpoint: Checkpoint, source: RecordSource, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
-    infer(checkpoint, source, out, OPTIONS, SILENT, generator=Told(texts()))
+    infer(checkpoint, source, out, OPTIONS, generator=Told(texts()))
     whole = out.read_bytes()
     ends = [i + 1 for i, byte in enumerate(whole) if byte == ord("\n")]
     for size in (0, 1, ends[0] - 1, ends[0], ends[0] + 1, ends[2] - 5, ends[3], len(whole) - 1):
         out.write_bytes(whole[:size])
-        summary = infer(checkpoint, source, out, OPTIONS, SILENT, generator=Told(texts()))
+        summary = infer(checkpoint, source, out, OPTIONS, generator=Told(texts()))
         assert out.read_bytes() == whole
         assert summary.cut_bytes == size - max([0, *(end for end in ends if end <= size)])
 
@@ -255,11 +252,11 @@ def test_a_batch_that_was_written_in_part_is_generated_as_a_whole(
     checkpoint: Checkpoint, source: RecordSource, tmp_path: Path
 ) -> None:
     out = tmp_path / "out.jsonl"
-    infer(checkpoint, source, out, OPTIONS, SILENT, generator=Told(texts()))
+    infer(checkpoint, source, out, OPTIONS, generator=Told(texts()))
     lines = out.read_bytes().splitlines(keepends=True)
     out.write_bytes(b"".join(lines[:3]))
     again = Told(texts())
-    infer(checkpoint, source, out, OPTIONS, SILENT, generator=again)
+    infer(checkpoint, source, out, OPTIONS, generator=again)
     assert again.asked == [2, 3, 4, 5, 6]
     assert out.read_bytes() == b"".join(lines)
 
@@ -276,16 +273,16 @@ def test_a_file_of_another_run_is_refused(
     checkpoint: Checkpoint, source: RecordSource, tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
     out = tmp_path / "out.jsonl"
-    infer(checkpoint, source, out, OPTIONS, SILENT, generator=Told(texts()))
+    infer(checkpoint, source, out, OPTIONS, generator=Told(texts()))
     before = out.read_bytes()
     other = replace(OPTIONS, **change)
     with pytest.raises(InputError) as caught:
-        infer(checkpoint, source, out, other, SILENT, generator=Told(texts()))
+        infer(checkpoint, source, out, other, generator=Told(texts()))
     assert caught.value.reason == (
         f"is of another run: {message}; name another output, or pass --overwrite to start over"
     )
     assert out.read_bytes() == before
-    infer(checkpoint, source, out, other, SILENT, generator=Told(texts()), overwrite=True)
+    infer(checkpoint, source, out, other, generator=Told(texts()), overwrite=True)
     assert len(read_predictions(str(out), MAX_LINE).predictions) == RECORDS
 
 
@@ -314,9 +311,9 @@ def test_a_checkpoint_that_was_moved_goes_on(
 ) -> None:
     out = tmp_path / "out.jsonl"
     with pytest.raises(KeyboardInterrupt):
-        infer(checkpoint, source, out, OPTIONS, SILENT, generator=Told(texts(), stop_after=2))
+        infer(checkpoint, source, out, OPTIONS, generator=Told(texts(), stop_after=2))
     shutil.copytree(home / "model", tmp_path / "moved")
-    infer(replace(checkpoint, path=tmp_path / "moved"), source, out, OPTIONS, SILENT, generator=Told(texts()))
+    infer(replace(checkpoint, path=tmp_path / "moved"), source, out, OPTIONS, generator=Told(texts()))
     assert len(read_predictions(str(out), MAX_LINE).predictions) == RECORDS
 
 

@@ -9,14 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from coordspec_cli import progress as module
 from coordspec_cli.main import run
-from coordspec_cli.progress import counted, progress
+from coordspec_cli.progress import counted, progress, stages
 
 pytestmark = pytest.mark.terminal
 
 GOOD = '{"images":["a.png"],"objects":[{"bbox_2d":[1,2,3,4],"desc":"cat"}],"width":32,"height":32}\n'
+PREDICTED = (
+    '{"index":0,"images":["a.png"],"width":32,"height":32,"objects":[{"bbox_2d":[1,2,3,4],"desc":"cat","score":0.5}],'
+    '"dropped":[],"truncated":false,"fallback":null,"text":null,"tokens":null,"run":null}\n'
+)
 
 
 class Terminal(io.StringIO):
@@ -81,6 +86,35 @@ def test_a_bar_is_taken_away_when_the_work_fails() -> None:
     assert "\x1b[?25h" in stream.getvalue()  # the cursor is back
 
 
+def test_stages_share_one_bar() -> None:
+    stream = Terminal()
+    with stages(stream, Clock(0.3)) as note:
+        for done in range(1, 6):
+            note("reading", done, 10)
+        assert re.search(r"reading .* 50%", words(stream))
+        note("matching", 0, None)  # shown at once, though the last look was just now
+        assert "matching" in words(stream)
+        note("drawing", 3, 4)
+    assert re.search(r"drawing .* 75%", words(stream))
+    assert words(stream).index("reading") < words(stream).index("matching") < words(stream).index("drawing")
+    assert "\x1b[2K" in stream.getvalue()
+
+
+def test_short_stages_show_nothing() -> None:
+    stream = Terminal()
+    with stages(stream, Clock(0.2)) as note:
+        for what in ("reading", "matching", "drawing"):
+            note(what, 0, None)
+    assert stream.getvalue() == ""
+
+
+def test_nobody_looks_at_stages() -> None:
+    stream = io.StringIO()
+    with stages(stream, Clock(10)) as note:
+        note("reading", 1, 2)
+    assert stream.getvalue() == ""
+
+
 def test_counted_hands_every_item_on() -> None:
     done: list[int] = []
     assert list(counted("abc", done.append)) == ["a", "b", "c"]
@@ -129,4 +163,36 @@ def test_long_work_tells_how_far_it_is(
         assert {total for total, unit, _ in heard if unit == "bytes"} == {size}
     else:
         assert heard == [(None, "records", 1)]
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("report a.jsonl -o a.html", ["checking", "counting", "making pictures"]),
+        (
+            "report p.jsonl a.jsonl -o p.html",
+            ["reading predictions", "reading data", "matching", "checking", "making pictures", "matching boxes"],
+        ),
+        ("sheet p.jsonl a.jsonl -o p.png", ["reading predictions", "reading data", "matching", "drawing"]),
+        ("eval p.jsonl a.jsonl", ["matching boxes", "intervals of boxes", "AP of boxes"]),
+    ],
+)
+def test_work_in_stages_tells_which(
+    typed: str, told: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (32, 32)).save("a.png")
+    Path("a.jsonl").write_text(GOOD)
+    Path("p.jsonl").write_text(PREDICTED)
+    heard: dict[str, tuple[int, int | None]] = {}
+
+    def note(_: Any, what: str, done: int, total: int | None) -> None:
+        heard[what] = (done, total)
+
+    monkeypatch.setattr(module._Bar, "note", note)
+    monkeypatch.setattr("sys.stderr", Terminal())
+    assert run(typed.split()) == 0
+    assert list(heard) == told
+    assert all(done == total for done, total in heard.values() if total is not None)
     capsys.readouterr()

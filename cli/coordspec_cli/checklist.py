@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,6 +14,7 @@ from coordspec.findings.visible import encodable, shown
 from coordspec.infer.options import Limits
 from coordspec_cli.checkpoints import answering_options, infer_options_of, opening_of, source_of
 from coordspec_cli.main import EXIT_CLEAN, EXIT_FINDINGS
+from coordspec_cli.progress import stages
 from coordspec_cli.tables import show as show_tables
 from coordspec_cli.tables import titled
 
@@ -72,25 +72,13 @@ def command(
     limits = Limits(min_parse_rate, min_ended, min_unimodal, max_undercoverage, min_coord_mass)
     options = infer_options_of(words)
     opened = open_checkpoint(checkpoint, opening_of(words))
-    with _progress() as note:
+    with stages() as note:
         report = run_checklist(opened, source_of(data, words), options, limits, note, show=show)
     if form == "json":
         click.echo(json.dumps(_value(report, str(checkpoint), data), indent=2))
     else:
         _tables(report)
     return EXIT_CLEAN if report.passed else EXIT_FINDINGS
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar on standard error, where that is a terminal."""
-    from rich.console import Console  # noqa: PLC0415 (only where there is something to show)
-    from rich.progress import Progress  # noqa: PLC0415
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
 
 
 def _value(report: ChecklistReport, checkpoint: str, data: str) -> Mapping[str, Any]:

@@ -129,7 +129,8 @@ def diff_command(old: str, new: str, form: str) -> int:
         click.echo(json.dumps({"same": not found, "changes": [_change_value(change) for change in found]}, indent=2))
     else:
         for change in found:
-            write_line(sys.stdout, _change_line(change))
+            for line in hung(f"{change.path}: ", _sides(change), terminal_width(sys.stdout)):
+                write_line(sys.stdout, line)
     return EXIT_FINDINGS if found else EXIT_CLEAN
 
 
@@ -142,8 +143,8 @@ def _checked(file: str) -> CheckedConfig | None:
     return checked
 
 
-def _change_line(change: Change) -> str:
-    return f"{change.path}: {_side(change.old)} -> {_side(change.new)}"
+def _sides(change: Change) -> str:
+    return f"{_side(change.old)} -> {_side(change.new)}"
 
 
 def _side(setting: Setting | None) -> str:

@@ -19,7 +19,7 @@ from coordspec.predictions.files import PredictionFile, read_predictions
 from coordspec.record import all_records
 from coordspec_cli.main import EXIT_CLEAN, EXIT_FINDINGS
 from coordspec_cli.options import max_line_bytes_option
-from coordspec_cli.progress import reading
+from coordspec_cli.progress import reading, stages
 from coordspec_cli.tables import show, titled
 
 if TYPE_CHECKING:
@@ -105,7 +105,8 @@ def _evaluated(
     used = joined.without_missing() if partial else joined
     if not used.records:
         raise InputError(file.path, f"holds no prediction for a record of {data}")
-    return joined, evaluate(used.records, used.predictions, options, strays=len(joined.strays))
+    with stages() as note:
+        return joined, evaluate(used.records, used.predictions, options, strays=len(joined.strays), note=note)
 
 
 def _write(value: Mapping[str, Any], form: str) -> None:

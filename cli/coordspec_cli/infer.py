@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +10,10 @@ import click
 
 from coordspec.findings.visible import plural
 from coordspec_cli.checkpoints import DECODING, answering_options, infer_options_of, opening_of, source_of
+from coordspec_cli.progress import stages
 
 if TYPE_CHECKING:
-    from coordspec.infer.run import InferListener, InferSummary
+    from coordspec.infer.run import InferSummary
 
 
 @click.command("infer", epilog="The file is explained in `coordspec docs infer`.")
@@ -94,28 +94,10 @@ def command(
         repetition_penalty=repetition_penalty,
     )
     opened = open_checkpoint(checkpoint, opening_of(words))
-    with _progress() as listener:
-        summary = infer(opened, source, out, options, listener, overwrite=overwrite)
+    with stages() as note:
+        summary = infer(opened, source, out, options, note, overwrite=overwrite)
     for line in _lines(out, summary):
         click.echo(line)
-
-
-@contextmanager
-def _progress() -> Iterator[InferListener]:
-    """A bar on standard error, where that is a terminal."""
-    from rich.console import Console  # noqa: PLC0415 (only where there is something to show)
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
-
-    from coordspec.infer.run import InferListener  # noqa: PLC0415
-
-    columns = (TextColumn("answering"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("answering", total=None)
-        yield InferListener(
-            start=lambda total, done: bar.update(task, total=total, completed=done),
-            advance=lambda count: bar.advance(task, count),
-        )
 
 
 def _lines(out: Path, done: InferSummary) -> Iterator[str]:

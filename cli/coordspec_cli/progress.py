@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Literal, TextIO, TypeVar
 
-from coordspec.validate.run import input_bytes
+from coordspec.notes import Note, silent
+from coordspec.validate.run import known_bytes
 
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
@@ -31,13 +32,24 @@ class _Bar:
 
     def advance(self, count: int) -> None:
         self._done += count
+        self._draw(self._clock())
+
+    def note(self, what: str, done: int, total: int | None) -> None:
+        """Another piece of work is shown at once, if any was."""
         now = self._clock()
+        if self._shown is not None and what != self._what:
+            self._due = now
+            self._shown.reset(self._shown.task_ids[0], total=total, description=what)
+        self._what, self._done, self._total = what, done, total
+        self._draw(now)
+
+    def _draw(self, now: float) -> None:
         if now < self._due:
             return
         self._due = now + _PAUSE
         if self._shown is None:
             self._shown = self._open()
-        self._shown.update(self._shown.task_ids[0], completed=self._done, refresh=True)
+        self._shown.update(self._shown.task_ids[0], completed=self._done, total=self._total, refresh=True)
 
     def close(self) -> None:
         if self._shown is not None:
@@ -59,9 +71,18 @@ class _Bar:
 
 
 def _columns(unit: str, total: int | None) -> Sequence[ProgressColumn]:
-    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn  # noqa: PLC0415
+    from rich.progress import (  # noqa: PLC0415
+        BarColumn,
+        DownloadColumn,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     name, bar = TextColumn("{task.description}", markup=False), BarColumn()
+    if unit == "parts":
+        return name, bar, TaskProgressColumn(), TimeElapsedColumn()
     if unit == "bytes":
         return name, bar, DownloadColumn(), TimeRemainingColumn()
     if total is None:
@@ -90,10 +111,23 @@ def progress(
 
 
 @contextmanager
+def stages(stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> Iterator[Note]:
+    """One bar for pieces of work that come one after the other. Without a terminal it does nothing."""
+    stream = sys.stderr if stream is None else stream
+    if not stream.isatty():
+        yield silent
+        return
+    bar = _Bar("", None, "parts", stream, clock)
+    try:
+        yield bar.note
+    finally:
+        bar.close()
+
+
+@contextmanager
 def reading(what: str, paths: Sequence[str]) -> Iterator[Callable[[int], None]]:
-    """``progress`` over the bytes of these files; of compressed ones nobody knows how many there will be."""
-    known = not any(path.endswith((".gz", ".zst")) for path in paths)
-    with progress(what, (input_bytes(paths) or None) if known else None, "bytes") as advance:
+    """``progress`` over the bytes of these files."""
+    with progress(what, known_bytes(paths), "bytes") as advance:
         yield advance
 
 

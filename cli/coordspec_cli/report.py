@@ -10,10 +10,12 @@ import click
 from coordspec.errors import InputError
 from coordspec.evaluate.categories import read_categories
 from coordspec.jsonl.write import refuse_output, write_whole
+from coordspec.notes import Note
 from coordspec.report.options import DEFAULTS, OF_PREDICTIONS, Order, ReportOptions
 from coordspec.report.source import ReportKind, kind_of
 from coordspec_cli.main import EXIT_CLEAN, EXIT_FINDINGS
 from coordspec_cli.options import max_line_bytes_option
+from coordspec_cli.progress import stages
 
 if TYPE_CHECKING:
     from coordspec.report.page import ReportPage
@@ -80,7 +82,8 @@ def command(ctx: click.Context, /, *, path: str, data: str | None, out: Path, ov
     _refuse_options(ctx, kind, words["order"])
     sources = [path] if data is None else [path, data]
     refuse_output(out, overwrite=overwrite, sources=sources)
-    report = _report(kind, path, data, words)
+    with stages() as note:
+        report = _report(kind, path, data, words, note)
     page = report.html().encode()
     with write_whole(out, overwrite=overwrite, sources=sources) as stream:
         stream.write(page)
@@ -119,7 +122,7 @@ def _refuse_options(ctx: click.Context, kind: ReportKind, order: str | None) -> 
         raise click.UsageError(f"--order {order} needs predictions; a data file has file and findings")
 
 
-def _report(kind: ReportKind, path: str, data: str | None, words: dict[str, Any]) -> ReportPage:
+def _report(kind: ReportKind, path: str, data: str | None, words: dict[str, Any], note: Note) -> ReportPage:
     if kind is ReportKind.RUN:
         from coordspec.report.run import run_report  # noqa: PLC0415 (what the kind in question needs, and no more)
         from coordspec.train.logs import meaning  # noqa: PLC0415
@@ -138,7 +141,7 @@ def _report(kind: ReportKind, path: str, data: str | None, words: dict[str, Any]
     if data is None:
         from coordspec.report.data import data_report  # noqa: PLC0415
 
-        return data_report(path, options)
+        return data_report(path, options, note)
     from coordspec.report.predictions import predictions_report  # noqa: PLC0415 (numpy and scipy are of an extra)
 
-    return predictions_report(path, data, options)
+    return predictions_report(path, data, options, note)

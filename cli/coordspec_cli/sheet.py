@@ -13,8 +13,11 @@ from coordspec.errors import InputError
 from coordspec.evaluate.options import IOU
 from coordspec.findings.visible import plural
 from coordspec.jsonl.write import refuse_output, write_whole
+from coordspec.notes import Note, counting
 from coordspec.predictions.files import read_predictions
+from coordspec.validate.run import known_bytes
 from coordspec_cli.options import max_line_bytes_option
+from coordspec_cli.progress import stages
 
 if TYPE_CHECKING:
     from coordspec.evaluate.judge import Judged
@@ -78,26 +81,30 @@ def command(
     they are right and red where they are not; dashed boxes are the ground truth.
     """
     refuse_output(out, overwrite=overwrite, sources=[preds, data])
-    judged = _judged(preds, data, max_line_bytes)
-    picture = _draw(judged, Path(preds).name, image_root, count, (columns, cell, font))
+    with stages() as note:
+        judged = _judged(preds, data, max_line_bytes, note)
+        note("drawing", 0, None)
+        picture = _draw(judged, Path(preds).name, image_root, count, (columns, cell, font))
     with write_whole(out, overwrite=overwrite, sources=[preds, data]) as stream:
         stream.write(picture)
     drawn = min(count, len(judged))
     click.echo(f"{click.format_filename(out)}: {drawn} of {plural(len(judged), 'record')}")
 
 
-def _judged(preds: str, data: str, max_line_bytes: int) -> list[Judged]:
+def _judged(preds: str, data: str, max_line_bytes: int, note: Note) -> list[Judged]:
     from coordspec.evaluate.join import join  # noqa: PLC0415 (numpy and scipy are of an extra)
     from coordspec.evaluate.judge import judge  # noqa: PLC0415
     from coordspec.record import all_records  # noqa: PLC0415
 
-    file = read_predictions(preds, max_line_bytes)
-    records = all_records(data, max_line_bytes)
+    on_read = counting(note, "reading predictions", known_bytes([preds]))
+    file = read_predictions(preds, max_line_bytes, on_read)
+    records = all_records(data, max_line_bytes, counting(note, "reading data", known_bytes([data])))
     if not records:
         raise InputError(data, "holds no record, so there is nothing to draw")
     joined = join(records, file.predictions)
     if len(joined.missing) == len(records):
         raise InputError(preds, f"holds no prediction for a record of {data}")
+    note("matching", 0, None)
     return judge(joined.records, joined.predictions)
 
 

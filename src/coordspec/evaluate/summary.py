@@ -19,6 +19,7 @@ from coordspec.evaluate.options import DEFAULTS, EvalOptions
 from coordspec.evaluate.outputs import Outputs, count_outputs
 from coordspec.evaluate.overlaps import overlaps, repeats, same_category
 from coordspec.evaluate.scenes import Floats, Geometry, Scenes, Side, make_scenes
+from coordspec.notes import Note, silent
 from coordspec.predictions.record import PredictedObject, Prediction
 from coordspec.record import Record
 
@@ -115,6 +116,7 @@ def evaluate(
     options: EvalOptions = DEFAULTS,
     *,
     strays: int = 0,
+    note: Note = silent,
 ) -> Evaluation:
     """Every number about predictions; ``predictions[i]`` is that for ``records[i]``.
 
@@ -130,7 +132,7 @@ def evaluate(
     listed = [() if item is None else item.objects for item in predictions]
     objects = [item for found in listed for item in found]
     scenes = make_scenes(records, listed, options.categories)
-    boxes, aware, agnostic = _scores(scenes, Geometry.BOXES, objects, options)
+    boxes, aware, agnostic = _scores(scenes, Geometry.BOXES, objects, options, note)
     outlined = scenes.truth.has_polygons and scenes.predicted.has_polygons
     twice = repeats(scenes.predicted, Geometry.BOXES, DUPLICATE_IOU)
     later = np.unique(twice.predicted_P)
@@ -144,7 +146,7 @@ def evaluate(
         options=options,
         outputs=count_outputs(present),
         boxes=boxes,
-        polygons=_scores(scenes, Geometry.POLYGONS, objects, options)[0] if outlined else None,
+        polygons=_scores(scenes, Geometry.POLYGONS, objects, options, note)[0] if outlined else None,
         duplicates=len(later),
         images_with_duplicates=len(np.unique(scenes.predicted.image_N[later])),
         unknown=unknown,
@@ -154,18 +156,21 @@ def evaluate(
 
 
 def _scores(
-    scenes: Scenes, geometry: Geometry, objects: Sequence[PredictedObject], options: EvalOptions
+    scenes: Scenes, geometry: Geometry, objects: Sequence[PredictedObject], options: EvalOptions, note: Note
 ) -> tuple[Scores, Matches, Matches]:
     """The numbers of one geometry, and the matches, class-aware and class-agnostic, that they come from."""
+    note(f"matching {geometry}", 0, None)
     pairs = overlaps(scenes, geometry, IOU_THRESHOLDS[0])
     aware, agnostic = match(same_category(scenes, pairs), IOU_THRESHOLDS), match(pairs, IOU_THRESHOLDS)
     counts = len(scenes.truth), len(scenes.predicted)
     drawn: dict[str, Mapping[str, Interval | None]] = {}
     if options.resamples and len(scenes):
+        note(f"intervals of {geometry}", 0, None)
         for name, matches in (("class_aware", aware), ("class_agnostic", agnostic)):
             drawn[name] = bootstrap.intervals(scenes, matches, options.resamples, options.seed)
     ap: AveragePrecision | Refused = Refused("not asked for")
     if options.average_precision:
+        note(f"AP of {geometry}", 0, None)
         ap = average_precision(scenes, [item.score for item in objects], geometry)
     areas = _areas(scenes, scenes.truth, geometry), _areas(scenes, scenes.predicted, geometry)
     scores = Scores(

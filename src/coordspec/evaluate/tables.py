@@ -6,12 +6,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from coordspec.findings.visible import shown
+from coordspec.findings.visible import visible
 from coordspec.stats import PIXEL_CLASSES
 
 Cell: TypeAlias = str | int
 TOP_CATEGORIES: Final = 20
-_CELL_CHARS: Final = 60
 _MEASURES: Final = {
     "f1_50": "F1 at 0.5",
     "f1_95": "F1 at 0.95",
@@ -65,7 +64,7 @@ def markdown(made: Iterable[Sheet]) -> str:
 
 
 def _escaped(cell: Cell) -> str:
-    text = f"{cell:,}" if isinstance(cell, int) else shown(cell, _CELL_CHARS)
+    text = f"{cell:,}" if isinstance(cell, int) else visible(cell)
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|~])", r"\\\1", text)
 

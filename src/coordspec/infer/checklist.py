@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +22,7 @@ from coordspec.infer.answers import LIMITS, RecordAnswers
 from coordspec.infer.checkpoint import Checkpoint
 from coordspec.infer.forced import BASE, MASS, BestTemperature, Forced, Smoother, covered, forced, modes
 from coordspec.infer.options import InferOptions, Limits, RecordSource
+from coordspec.notes import Note
 from coordspec.rollout.grammar import WHITE_SPACE
 from coordspec.rollout.parse import Rollout, parse_rollout
 from coordspec.run_files import PROVENANCE
@@ -204,10 +205,6 @@ class ForcedChecks:
 
 
 # ---------------------------------------------------------------- the checklist
-
-
-Note = Callable[[str, int, int], None]
-"""Hears what is being done, how many records of it are done, and how many there are."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -22,6 +22,7 @@ from coordspec.infer.options import InferOptions, RecordSource
 from coordspec.jsonl.inputs import STDIN
 from coordspec.jsonl.read import read_lines
 from coordspec.jsonl.write import refuse_output
+from coordspec.notes import Note, counting, silent
 from coordspec.predictions.files import read_prediction
 from coordspec.predictions.record import Prediction
 from coordspec.predictions.run import Run, read_run, run_path, write_run
@@ -162,14 +163,6 @@ def _done(out: Path, run: Run, max_line_bytes: int) -> frozenset[int]:
 _PACKAGES: Final = ("coordspec", "torch", "transformers", "tokenizers", "pillow")
 
 
-@dataclass(frozen=True, slots=True)
-class InferListener:
-    """Who hears of a run: first the number of records and how many of them are done, then of each further batch."""
-
-    start: Callable[[int, int], None]
-    advance: Callable[[int], None]
-
-
 @dataclass(slots=True)
 class InferSummary:
     """What a run did. Of ``records`` records ``before`` were done when it began; the other counts leave those out.
@@ -201,7 +194,7 @@ def infer(
     source: RecordSource,
     out: Path,
     options: InferOptions,
-    listener: InferListener,
+    note: Note = silent,
     *,
     overwrite: bool = False,
     generator: Generator | None = None,
@@ -222,7 +215,8 @@ def infer(
         out, run, overwrite=overwrite, sources=[source.path], max_line_bytes=source.max_line_bytes
     ) as output:
         summary = InferSummary(len(answers.records), len(output.done), output.cut_bytes)
-        listener.start(summary.records, summary.before)
+        advance = counting(note, "answering", summary.records)
+        advance(summary.before)
         for numbers in answers.batches():
             missing = [number for number in numbers if number not in output.done]
             if not missing:
@@ -234,7 +228,7 @@ def infer(
             ]
             output.write(predictions)
             summary.add(predictions, (found[number] for number in missing))
-            listener.advance(len(missing))
+            advance(len(missing))
         return summary
 
 

@@ -9,6 +9,7 @@ from coordspec.checks.finding import CoordSpace
 from coordspec.errors import InputError, Issue
 from coordspec.findings.outcome import Outcome
 from coordspec.findings.visible import plural, shown
+from coordspec.notes import Note, counting, silent
 from coordspec.record import Record, read_records
 from coordspec.report.cards import by_line, data_card
 from coordspec.report.charts import MAX_BARS, bars, share_labels
@@ -16,9 +17,10 @@ from coordspec.report.findings import findings_value, validated
 from coordspec.report.options import OF_PREDICTIONS, Order, ReportOptions
 from coordspec.report.page import ReportPage, fact, gallery, picture_notes
 from coordspec.stats import Stats, collect
+from coordspec.validate.run import known_bytes
 
 
-def data_report(path: str, options: ReportOptions) -> ReportPage:
+def data_report(path: str, options: ReportOptions, note: Note = silent) -> ReportPage:
     """The report on a contract file. Lines that break the contract are findings and have no card.
 
     Raises:
@@ -28,16 +30,17 @@ def data_report(path: str, options: ReportOptions) -> ReportPage:
     order = options.order or Order.FILE
     if order in OF_PREDICTIONS:
         raise ValueError(f"the order {order} is one of predictions")
-    outcome = validated(path, options.max_line_bytes)
-    stats = collect([path], CoordSpace.NORM1000, options.max_line_bytes)
+    outcome = validated(path, options.max_line_bytes, note)
+    on_read = counting(note, "counting", known_bytes([path]))
+    stats = collect([path], CoordSpace.NORM1000, options.max_line_bytes, on_read)
     if not stats.records:
         raise InputError(path, "holds no record that keeps the contract; `coordspec validate` says what is wrong")
     found = by_line(outcome.issues)
     chosen = _chosen(path, found if order is Order.FINDINGS else {}, options)
-    cards = [
-        data_card(number, record, found.get(record.place.line, ()), options)
-        for number, record in sorted(chosen, key=lambda item: _rank(item, found, order))
-    ]
+    cards, on_card = [], counting(note, "making pictures", len(chosen))
+    for number, record in sorted(chosen, key=lambda item: _rank(item, found, order)):
+        cards.append(data_card(number, record, found.get(record.place.line, ()), options))
+        on_card(1)
     return ReportPage(
         _value(path, outcome=outcome, stats=stats, cards=cards, order=order, options=options), outcome.errors
     )

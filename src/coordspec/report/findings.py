@@ -9,20 +9,23 @@ from coordspec.contracts import rule
 from coordspec.errors import Issue
 from coordspec.findings.outcome import Outcome
 from coordspec.findings.visible import sentence, shown
+from coordspec.notes import Note, counting
 from coordspec.validate.explain import ValidateOptions
-from coordspec.validate.run import validate_files
+from coordspec.validate.run import Plan, input_bytes, validate_files
 
 MAX_LISTED: Final = 300
 """Findings of each severity that are listed. All are counted."""
 
 
-def validated(path: str, max_line_bytes: int) -> Outcome:
+def validated(path: str, max_line_bytes: int, note: Note) -> Outcome:
     """What `coordspec validate` finds in a file, its images left alone.
 
     Raises:
         InputError: the file cannot be read to its end.
     """
-    outcome = validate_files([path], ValidateOptions(max_line_bytes=max_line_bytes, max_listed=MAX_LISTED)).outcome
+    plan = Plan(progress=counting(note, "checking", input_bytes([path])))
+    options = ValidateOptions(max_line_bytes=max_line_bytes, max_listed=MAX_LISTED)
+    outcome = validate_files([path], options, plan).outcome
     if outcome.unreadable:
         raise outcome.unreadable[0]
     return outcome

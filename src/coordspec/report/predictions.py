@@ -15,6 +15,7 @@ from coordspec.evaluate.options import EvalOptions
 from coordspec.evaluate.scenes import as_box
 from coordspec.evaluate.summary import Evaluation, evaluate
 from coordspec.findings.visible import plural, shown
+from coordspec.notes import Note, counting, silent
 from coordspec.pages.marks import MARKS
 from coordspec.predictions.files import PredictionFile, read_predictions
 from coordspec.record import DetObject, all_records
@@ -26,6 +27,7 @@ from coordspec.report.page import ReportPage, fact, gallery, picture_notes, tabl
 from coordspec.report.settings import flat
 from coordspec.rollout.reasons import DropReason
 from coordspec.stats import SHARE_STEPS
+from coordspec.validate.run import known_bytes
 
 MAX_CATEGORIES: Final = 200
 """Rows of the table by category."""
@@ -36,7 +38,7 @@ _CALIBRATION: Final = {
 }
 
 
-def predictions_report(preds: str, data: str, options: ReportOptions) -> ReportPage:
+def predictions_report(preds: str, data: str, options: ReportOptions, note: Note = silent) -> ReportPage:
     """The report on predictions and their ground truth, which are joined and counted as `coordspec eval` does.
 
     Raises:
@@ -44,8 +46,9 @@ def predictions_report(preds: str, data: str, options: ReportOptions) -> ReportP
         InputError: a file cannot be read, is too large to evaluate, or nothing in the two belongs together.
         ModuleNotFoundError: a package of the extra ``eval`` is not installed.
     """
-    file = read_predictions(preds, options.max_line_bytes)
-    records = all_records(data, options.max_line_bytes)
+    on_read = counting(note, "reading predictions", known_bytes([preds]))
+    file = read_predictions(preds, options.max_line_bytes, on_read)
+    records = all_records(data, options.max_line_bytes, counting(note, "reading data", known_bytes([data])))
     if not records:
         raise InputError(data, "holds no record, so there is nothing to show")
     joined = join(records, file.predictions)
@@ -53,20 +56,23 @@ def predictions_report(preds: str, data: str, options: ReportOptions) -> ReportP
         raise InputError(preds, f"holds no prediction for a record of {data}")
     used = joined.without_missing() if options.partial else joined
     lost = [] if options.partial else joined.issues(data)
+    note("matching", 0, None)
     judged = judge(used.records, used.predictions, options.categories, options.iou)
-    outcome = validated(data, options.max_line_bytes)
+    outcome = validated(data, options.max_line_bytes, note)
     order = options.order or Order.F1
     of_data = [issue for issue in lost if issue.place.path == data]
     found = by_line([*of_data, *outcome.issues])
-    cards = [
-        judged_card(number, judged[number], found.get(judged[number].record.place.line, ()), options)
-        for number in ranked(judged, order, found)[: options.max_images]
-    ]
+    chosen = ranked(judged, order, found)[: options.max_images]
+    cards, on_card = [], counting(note, "making pictures", len(chosen))
+    for number in chosen:
+        cards.append(judged_card(number, judged[number], found.get(judged[number].record.place.line, ()), options))
+        on_card(1)
     evaluation = evaluate(
         used.records,
         used.predictions,
         EvalOptions(options.categories, resamples=0, average_precision=False),
         strays=len(joined.strays),
+        note=note,
     )
     value = {
         "kind": "predictions",

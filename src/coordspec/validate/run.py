@@ -173,6 +173,12 @@ def input_bytes(paths: Sequence[str]) -> int:
     return sum(Path(path).stat().st_size for path in paths if path != STDIN and Path(path).is_file())
 
 
+def known_bytes(paths: Sequence[str]) -> int | None:
+    """How many bytes of lines there are to read; None where nobody knows: in a compressed file, or in a stream."""
+    compressed = any(path.endswith((".gz", ".zst")) for path in paths)
+    return None if compressed else input_bytes(paths) or None
+
+
 def check_part(part: Part, options: ValidateOptions) -> ValidationResult:
     """The summary of one part; what worker processes run."""
     options = options.for_file(part.path)
