@@ -11,6 +11,7 @@ from this one, which has imported everything and computed nothing. Printed is a 
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import signal
@@ -42,32 +43,48 @@ def main(path: str) -> None:
 
 
 def launch(job: dict[str, Any]) -> list[tuple[int, int, str]]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         messages = [Path(folder) / str(rank) for rank in range(job["ranks"])]
         children = [fork(job, rank, port, messages[rank]) for rank in range(job["ranks"])]
-        found = [wait(child) for child in children]
+        found = wait(children)
         return [
             (os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else 0, os.WTERMSIG(status), text(message))
             for status, message in zip(found, messages, strict=True)
         ]
 
 
+def free_port() -> int:
+    """A port below those that the system gives to whoever asks for any, and so to another job before rank 0 has it."""
+    for port in range(20_000 + os.getpid() % 10_000, 32_768):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no port is free")
+
+
 def text(path: Path) -> str:
     return path.read_text("utf-8") if path.exists() else ""
 
 
-def wait(child: int) -> int:
-    end = time.monotonic() + HANG_S
-    while time.monotonic() < end:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return status
+def wait(children: list[int]) -> list[int]:
+    """The statuses of all. Where ranks wait for each other for ever, what each was at stands in its message."""
+    end, found = time.monotonic() + HANG_S, dict[int, int]()
+    while len(found) < len(children) and time.monotonic() < end:
+        for child in set(children) - set(found):
+            done, status = os.waitpid(child, os.WNOHANG)
+            if done:
+                found[child] = status
         time.sleep(0.05)
-    os.kill(child, signal.SIGKILL)
-    return os.waitpid(child, 0)[1]
+    for child in set(children) - set(found):
+        os.kill(child, signal.SIGUSR1)
+        time.sleep(1)
+        os.kill(child, signal.SIGKILL)
+        found[child] = os.waitpid(child, 0)[1]
+    return [found[child] for child in children]
 
 
 def fork(job: dict[str, Any], rank: int, port: int, message: Path) -> int:
@@ -83,6 +100,7 @@ def fork(job: dict[str, Any], rank: int, port: int, message: Path) -> int:
             "MASTER_PORT": str(port),
         }
     status = 70
+    faulthandler.register(signal.SIGUSR1, message.open("w", encoding="utf-8"))
     try:
         status = train(job, message)
     except BaseException:
