@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from coordspec.findings.outcome import Outcome
+from coordspec.image_files import unreadable
 from coordspec.validate.explain import ImageCheck, ValidateOptions
 from coordspec.validate.run import Plan, validate_files
 
@@ -277,6 +278,15 @@ def test_what_a_decoder_cannot_do_is_a_finding(kind: str, check: Check, tmp_path
         pytest.skip("this Pillow reads no AVIF")
     (tmp_path / "a.img").write_bytes(BROKEN_INSIDE[kind]())
     assert [name for name, _, _ in check(line("a.img"), decode=True)] == ["image-unreadable"]
+
+
+@pytest.mark.parametrize("size", [1 << 40, 1 << 62, (1 << 64) - 1])
+def test_a_box_of_more_bytes_than_there_is_memory(size: int, check: Check, tmp_path: Path) -> None:
+    data = encoded("JPEG2000")
+    at = data.index(b"jp2h") - 4
+    (tmp_path / "a.jp2").write_bytes(data[:at] + struct.pack(">I4sQ", 1, b"jp2h", size) + data[at + 8 :])
+    assert [name for name, _, _ in check(line("a.jp2"))] == ["image-unreadable"]
+    assert unreadable(MemoryError()) == "it asks for more memory than there is"
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "DDS", "TGA", "ICO", "JPEG2000"])
