@@ -48,6 +48,13 @@ def scan(text: str) -> Scan:
 
 
 class _Scanner:
+    """A reader by recursive descent, one method for each form of RFC 8259.
+
+    What leaves the structure readable (a repeated key, a lone surrogate, NaN) is noted and reading goes on, as people
+    want all faults of a line at once. What does not raises ``_Stop``: a guess about the rest would be wrong findings.
+    Every method takes the index where its form begins and returns the one behind it.
+    """
+
     def __init__(self, text: str) -> None:
         self.text = text
         self.result = Scan()
@@ -81,7 +88,8 @@ class _Scanner:
         start = self.text[index : index + 1]
         if start == '"':
             return self.string(index, at)
-        if start in ("{", "[") and start:
+        if start in ("{", "["):
+            # checked here and not by the recursion limit of Python, which depends on who calls
             if depth == MAX_DEPTH:
                 self.fault("too-deep", index, at, limit=MAX_DEPTH)
                 raise _Stop
@@ -99,7 +107,7 @@ class _Scanner:
                 raise self.invalid(f"a key in double quotes was expected, not {self.here(index)}", index, at)
             key_start = index
             key, index = self.string(index, at)
-            if key in members:
+            if key in members:  # the last one is the value, as in Python's json, for the checks that follow
                 self.fault("duplicate-key", key_start, (*at, key), value=repr_key(key))
             index = self.space(index)
             if self.text[index : index + 1] != ":":
@@ -130,6 +138,7 @@ class _Scanner:
             index = self.space(index + 1)
 
     def scalar(self, index: int, at: Pointer) -> tuple[Any, int]:
+        # before numbers, because -Infinity begins like one
         not_finite = _NOT_FINITE.match(self.text, index)
         if not_finite:
             self.fault("non-finite-number", index, at, value=not_finite[0])
@@ -151,6 +160,7 @@ class _Scanner:
                 self.fault("non-finite-number", match.start(), at, value=cut(text))
                 self.usable = False
             return number
+        # int() takes quadratic time, and Python refuses more than 4,300 digits by a setting of the process
         digits = len(text.lstrip("-"))
         if digits > MAX_DIGITS:
             self.fault("huge-number", match.start(), at, value=cut(text), digits=digits, limit=MAX_DIGITS)
@@ -184,6 +194,7 @@ class _Scanner:
         unit = self.hex4(index)
         if unit is None:
             raise self.invalid(f"{self.text[index : index + 2]} is not an escape of JSON", index, at)
+        # a surrogate pair is one character; half of one is kept, so that the value says what the line says
         low = self.hex4(index + 6) if self.text[index + 6 : index + 8] == "\\u" else None
         if 0xD800 <= unit < 0xDC00 and low is not None and 0xDC00 <= low < 0xE000:  # noqa: PLR2004 (Unicode, 3.9)
             return chr(0x10000 + ((unit - 0xD800) << 10) + (low - 0xDC00)), index + 12
