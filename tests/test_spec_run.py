@@ -177,6 +177,15 @@ def test_a_module_that_cannot_be_imported(project: Project) -> None:
     assert project.ends() == {"A question": "failed", "Sums": "passed", "No question": "failed"}
 
 
+def test_a_module_that_skips_itself(project: Project) -> None:
+    skip = 'import pytest\npytest.skip("no GPU here", allow_module_level=True)\nfrom coordspec'
+    project.edit("tests/test_bound.py", "from coordspec", skip)
+    done = project.run("openspec", "-rs")
+    done.assert_outcomes(passed=1, skipped=2)
+    done.stdout.fnmatch_lines(["SKIPPED * tests/test_bound.py: no GPU here"])
+    assert project.ends() == {"A question": "skipped", "Sums": "passed", "No question": "skipped"}
+
+
 def test_a_failure_shows_the_scenario(project: Project) -> None:
     project.edit("tests/test_bound.py", "assert 42", "assert 41 == 42")
     failed(project.run(), "*assert 41 == 42*", f"*- scenario {SPEC_MD}:11 -*", "- [*][*]THEN[*][*] it answers 42")

@@ -93,6 +93,7 @@ class ScenarioItem(pytest.Item):
         self.inner: pytest.Function | None = None
         self.harness: Callable[..., Any] | None = None
         self.copied: list[pytest.Mark] = []
+        self.skipped = ""
         self.resolved = resolved
         self.problem = resolved.gap
 
@@ -111,6 +112,8 @@ class ScenarioItem(pytest.Item):
                 self._copy_marks(self.inner)
             elif resolved.harness is not None:
                 self.harness = self.specs.modules.harness(resolved.harness, self.parent)  # type: ignore[arg-type]
+        except SkippedModuleError as error:
+            self.skipped = str(error)
         except UnusableError as error:
             said = f"{resolved.place}: the scenario {resolved.scenario.title!r}"
             self.problem = f"unusable: {said} cannot be run: {error}"
@@ -140,6 +143,8 @@ class ScenarioItem(pytest.Item):
         return self.path, self.resolved.scenario.line - 1, f"{requirement}: {scenario}"
 
     def runtest(self) -> None:
+        if self.skipped:
+            pytest.skip(self.skipped)
         if self.problem or self.harness is None:
             raise GapError(self.problem)
         failed: list[str] = []
@@ -183,6 +188,10 @@ class UnusableError(Exception):
     """A bound function that cannot be run; the text says why, and what to change."""
 
 
+class SkippedModuleError(UnusableError):
+    """The module of a bound function says itself that it is skipped here, and why."""
+
+
 @dataclass(frozen=True, slots=True)
 class BoundFunction:
     """A function as pytest found it; every scenario that it is bound to gets an item of its own."""
@@ -200,7 +209,7 @@ class Modules:
         self.making = False
         self.kept: dict[tuple[str, str], BoundFunction] = {}
         self._nodes: dict[str, pytest.Module] = {}
-        self._problems: dict[str, str] = {}
+        self._problems: dict[str, UnusableError] = {}
 
     def keep(self, function: BoundFunction, path: str, qualname: str) -> None:
         self.kept.setdefault((path, qualname), function)
@@ -252,9 +261,9 @@ class Modules:
                 node = self._nodes[path] = _module(self.root / path, near)
                 _collect_all(node, path)
             except UnusableError as error:
-                self._problems[path] = f"{path}: {error}"
+                self._problems[path] = type(error)(f"{path}: {error}")
         if path in self._problems:
-            raise UnusableError(self._problems[path])
+            raise self._problems[path]
 
 
 def _module(path: Path, near: pytest.Collector) -> pytest.Module:
@@ -288,6 +297,9 @@ def _child(node: pytest.Collector, path: Path) -> pytest.Collector:
 def _collected(node: pytest.Collector) -> Sequence[pytest.Item | pytest.Collector]:
     """The children of a node; the very nodes that the session goes on with."""
     report, _ = node.session._collect_one_node(node)  # there is no public way to share nodes
+    if report.skipped:
+        assert isinstance(report.longrepr, tuple), "of what is skipped, pytest keeps path, line and reason"
+        raise SkippedModuleError(report.longrepr[2].removeprefix("Skipped: "))
     if not report.passed:
         raise UnusableError(f"cannot be collected\n{report.longreprtext}")
     found: Sequence[pytest.Item | pytest.Collector] = report.result
