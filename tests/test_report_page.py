@@ -130,6 +130,18 @@ def test_from_record_to_record(page: Page) -> None:
     expect(page.locator(".card")).to_have_count(30)
 
 
+def test_who_is_quick_keeps_the_focus(page: Page) -> None:
+    """The event that gives the focus back to a card comes a moment after the record is closed."""
+    page.locator(".open").first.click()
+    closed = """() => new Promise((done) => {
+      const dialog = document.querySelector("dialog[open]");
+      dialog.addEventListener("close", () => done(document.activeElement.id));
+      dialog.close();
+      document.querySelector("#search").focus();
+    })"""
+    assert page.evaluate(closed) == "search"
+
+
 def test_letters_in_the_search_are_letters(page: Page) -> None:
     page.keyboard.press("/")
     page.keyboard.type("jk/")

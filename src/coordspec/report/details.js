@@ -1,12 +1,16 @@
 // One record, large: its objects with outcome, IoU and score, its output and its findings.
 
 const dialog = make("dialog", { class: "record", "aria-labelledby": "record-title" });
+let opener = null;  // what had the focus when the dialog opened, and gets it back when it closes
 let openAt = null;  // place of the open record among those that pass the filters
 
 function openDetails(at) {
   openAt = at;
   dialog.replaceChildren(...detailParts(gallery.shown[at]));
-  if (!dialog.open) dialog.showModal();
+  if (!dialog.open) {
+    opener = document.activeElement;
+    dialog.showModal();
+  }
   dialog.scrollTop = 0;
 }
 
@@ -134,8 +138,9 @@ function link(picture, list) {
   });
 }
 
+// This event comes a moment after the dialog is gone: whoever was quick has gone on, to the search for one.
 dialog.addEventListener("close", () => {
   const button = buttonAt(openAt);
   openAt = null;
-  button?.focus();
+  if ([opener, document.body].includes(document.activeElement)) button?.focus();
 });
