@@ -470,6 +470,32 @@ def test_an_interrupt_ends_the_run(jobs: int, times: int, start: Start, long_fil
     assert in_group(child.pid) == []
 
 
+# Workers that take their time before they ignore interrupts.
+SLOW_WORKERS = """
+import sys, time
+from coordspec.validate import run
+from coordspec_cli.main import main
+ignore = run._ignore_interrupts
+run._ignore_interrupts = lambda: (time.sleep(1), ignore())
+main()
+"""
+
+
+@pytest.mark.signal
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone")
+def test_an_interrupt_that_finds_a_worker_in_its_first_moment(long_file: Path) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-c", SLOW_WORKERS, "validate", str(long_file), "--jobs", "2"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    until(lambda: len(in_group(child.pid)) > 1, "there is a worker")
+    os.killpg(child.pid, signal.SIGINT)
+    out, err = child.communicate(timeout=HANG_S)
+    assert (child.returncode, out, err.strip()) == (130, b"", b"interrupted")
+
+
 # ------------------------------------------------------------------------------------------------------ text of others
 
 SURROGATES = [

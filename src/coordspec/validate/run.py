@@ -211,7 +211,9 @@ def _run_parts(parts: Sequence[Part], options: ValidateOptions, plan: Plan) -> I
     waiting: deque[tuple[Part, Future[ValidationResult]]] = deque()
     try:
         for part in parts:
-            waiting.append((part, pool.submit(check_part, part, options)))
+            with _held():  # the first one starts the workers
+                future = pool.submit(check_part, part, options)
+            waiting.append((part, future))
             if len(waiting) > 2 * jobs:
                 yield from _next_done(waiting, plan)
         while waiting:
@@ -244,8 +246,20 @@ def _next_done(waiting: deque[tuple[Part, Future[ValidationResult]]], plan: Plan
     yield checked
 
 
+@contextmanager
+def _held() -> Iterator[None]:
+    """Ctrl-C waits: a worker that it finds before ``_ignore_interrupts`` would die with a traceback."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _ignore_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops the run
+    """In a worker: the parent stops the run."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _join(parts: Iterable[ValidationResult], options: ValidateOptions) -> Iterator[ValidationResult]:
