@@ -36,7 +36,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (its usual name)
 
-from coordspec.config.custom import CoordSoftCeW1
+from coordspec.config.sections import CoordSoftCeW1
 from coordspec.coords import BINS, CoordVocab
 from coordspec.losses.coord import coord_terms
 from coordspec.losses.stage1 import stage1_loss

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from coordspec.config.inputs import Template
+from coordspec.config.sections import Template
 from coordspec.coords import TOKENS
 from coordspec.generate import Answer, Ended, Request
 from coordspec.rollout.tokens import TokenTable

@@ -16,8 +16,8 @@ from typing import Any
 from PIL import Image
 
 from answer_samples import table
-from coordspec.config.inputs import Template
-from coordspec.config.stage2 import Decoding, Termination
+from coordspec.config.sections import Template
+from coordspec.config.training import Decoding, Termination
 from coordspec.generate import Answer, ModelGenerator, Request
 from coordspec.generate.vllm.generator import logprobs_of
 from coordspec.model.checkpoint import Processor, load_model, load_processor

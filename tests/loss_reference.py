@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (its usual name)
 
-from coordspec.config.custom import CoordSoftCeW1
+from coordspec.config.sections import CoordSoftCeW1
 from coordspec.coords import BINS, MAX_BIN, CoordVocab
 from coordspec.losses.coord import precise
 from coordspec.losses.rows import ids_of, supervised_rows

@@ -17,8 +17,8 @@ import torch
 from torch import nn
 
 from answer_samples import ids_of, prompts
-from coordspec.config.inputs import Template
 from coordspec.config.model import Config
+from coordspec.config.sections import Template
 from coordspec.contracts import Kind
 from coordspec.coords import MAX_BIN
 from coordspec.errors import Place

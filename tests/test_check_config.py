@@ -17,12 +17,11 @@ from hypothesis import strategies as st
 
 from config_texts import written
 from coordspec.config.check import CheckOptions, check_config, load_config
-from coordspec.config.cross_field import CROSS_FIELD
-from coordspec.config.fields import fields, paths_of, takes
-from coordspec.config.keys import removed_keys
-from coordspec.config.model import Config
-from coordspec.config.section import Section
+from coordspec.config.model import Config, fields, paths_of, takes
+from coordspec.config.rules import CROSS_FIELD
+from coordspec.config.sections import Section
 from coordspec.config.show import yaml_text
+from coordspec.config.values import removed_keys
 from coordspec.contracts import contract_bytes, rule, rule_book
 from coordspec.errors import ContractError, Severity
 

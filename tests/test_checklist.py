@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from answer_samples import Told, entry, ids_of, payload, table
-from coordspec.config.custom import CoordSoftCeW1
+from coordspec.config.sections import CoordSoftCeW1
 from coordspec.coords import BINS, TOKENS
 from coordspec.errors import InputError, Place
 from coordspec.generate import Answer, Ended

@@ -12,12 +12,9 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from coordspec.config.beside import beside
-from coordspec.config.extends import Resolved, resolve
-from coordspec.config.load import Source, read_source
-from coordspec.config.positions import parse_yaml
-from coordspec.config.traps import yaml_number
-from coordspec.config.tree import YamlNode, find, plain_value, walk
+from coordspec.config.extends import Resolved, Source, beside, read_source, resolve
+from coordspec.config.values import yaml_number
+from coordspec.config.yaml_tree import YamlNode, find, parse_yaml, plain_value, walk
 from coordspec.contracts import rule
 from coordspec.errors import InputError, Issue
 

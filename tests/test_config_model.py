@@ -17,9 +17,9 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from coordspec.config.model import Config
-from coordspec.config.schema import config_schema
-from coordspec.config.section import GENERATION, HF, PEFT, Section, facts, section_of, section_text
-from coordspec.config.stage2 import REORDERED, ROLLOUT_MATCHING, UNIFIED
+from coordspec.config.sections import GENERATION, HF, PEFT, Section, facts, section_of, section_text
+from coordspec.config.show import config_schema
+from coordspec.config.training import REORDERED, ROLLOUT_MATCHING, UNIFIED
 from coordspec.contracts import contract_bytes, mask_policies, rule, schema
 
 LEAST: Mapping[str, Any] = {"model": {"path": "m"}, "data": {"train": ["t"]}, "training": {"output_dir": "o"}}

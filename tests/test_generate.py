@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from transformers import RepetitionPenaltyLogitsProcessor, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from answer_samples import SAME, THREE, Scripted, entry, ids_of, payload, prompts, requests, table
-from coordspec.config.stage2 import Decoding, GenerateBatch, Termination
+from coordspec.config.training import Decoding, GenerateBatch, Termination
 from coordspec.coords import TOKENS
 from coordspec.generate import Answer, Ended, ModelGenerator
 from coordspec.generate.answer import Watch

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from answer_samples import Told, entry, ids_of, payload, table
-from coordspec.config.stage2 import Decoding
+from coordspec.config.training import Decoding
 from coordspec.coords import TOKENS
 from coordspec.errors import ContractError, InputError
 from coordspec.generate import Answer, CoordStat, Ended

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from coordspec.config.custom import CoordSoftCeW1
+from coordspec.config.sections import CoordSoftCeW1
 from coordspec.coords import CoordVocab
 from coordspec.losses import fused, head
 from coordspec.losses.coord import coord_terms

@@ -11,7 +11,7 @@ import pytest
 import torch
 from peft import PeftModel
 
-from coordspec.config.inputs import Model
+from coordspec.config.sections import Model
 from coordspec.config.training import Lora
 from coordspec.errors import InputError
 from coordspec.model.checkpoint import embedding_weight, head_weight, is_tied, load_model, load_processor

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from coordspec.config.inputs import Model
+from coordspec.config.sections import Model
 from coordspec.config.training import Training
 from coordspec.model.checkpoint import embedding_weight, head_weight
 from coordspec.model.parts import Head, ModelPart, freeze_parts, pace_rows, parameter_groups, part_of

@@ -15,7 +15,7 @@ import yaml
 
 from conftest import Done, command
 from coordspec.config.check import CheckOptions, check_config
-from coordspec.config.fields import fields
+from coordspec.config.model import fields
 from coordspec.config.recipes import RECIPES, recipe_text
 from coordspec.config.show import settings
 from coordspec.contracts import rule_book

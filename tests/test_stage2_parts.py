@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from coordspec.config.stage2 import Runaway
+from coordspec.config.training import Runaway
 from coordspec.contracts import Kind
 from coordspec.errors import ContractError, InputError
 from coordspec.match import pairwise_iou

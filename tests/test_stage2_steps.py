@@ -16,8 +16,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 import train_samples
-from coordspec.config.custom import CoordSoftCeW1
-from coordspec.config.inputs import Model
+from coordspec.config.sections import CoordSoftCeW1, Model
 from coordspec.config.training import Lora
 from coordspec.model.forward import HeadWeights
 from coordspec.model.lora import add_lora

@@ -14,7 +14,7 @@ from PIL import Image
 from transformers import Qwen3VLProcessor
 
 import train_samples
-from coordspec.config.inputs import Template
+from coordspec.config.sections import Template
 from coordspec.errors import ContractError, InputError
 from coordspec.model.checkpoint import Processor
 from coordspec.record import DetObject

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from coordspec.config.inputs import Data
+from coordspec.config.sections import Data
 from coordspec.contracts import rule
 from coordspec.errors import ContractError, InputError
 from coordspec.findings.outcome import Outcome

@@ -27,10 +27,9 @@ from peft import PeftModel
 from PIL import Image
 
 from answer_samples import SAME, THREE, Scripted, ids_of, noise, payload, prompter, table
-from coordspec.config.inputs import USER_PROMPT, Model
 from coordspec.config.model import Config
-from coordspec.config.stage2 import Termination
-from coordspec.config.training import Lora
+from coordspec.config.sections import USER_PROMPT, Model
+from coordspec.config.training import Lora, Termination
 from coordspec.errors import CoordspecError, InputError
 from coordspec.generate import Ended, ModelGenerator, Request
 from coordspec.generate.vllm import VllmGenerator, chat, generator

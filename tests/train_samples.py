@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration, Qwen3VLForConditionalGeneration
 
-from coordspec.config.inputs import Template
+from coordspec.config.sections import Template
 from coordspec.errors import Place
 from coordspec.model import chat
 from coordspec.model.checkpoint import Processor, VisionLanguageModel

@@ -19,10 +19,9 @@ import yaml
 from pydantic.fields import FieldInfo
 
 from coordspec.checks.finding import CoordSpace
-from coordspec.config.fields import takes
-from coordspec.config.model import Config
-from coordspec.config.schema import config_schema
-from coordspec.config.section import Section, facts, section_of, section_text
+from coordspec.config.model import Config, takes
+from coordspec.config.sections import Section, facts, section_of, section_text
+from coordspec.config.show import config_schema
 from coordspec.contracts import (
     Kind,
     MaskPolicy,

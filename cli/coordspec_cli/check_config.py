@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from coordspec.config.check import CheckOptions, check_files
-from coordspec.config.find import config_files
+from coordspec.config.extends import config_files
 from coordspec.contracts import rule_book
 from coordspec_cli.options import rule_options
 from coordspec_cli.reporting import ReportingCommand, chosen_reports, emit, report_options

@@ -8,8 +8,8 @@ from typing import Any, Final, TypeVar, get_args
 
 import click
 
-from coordspec.config.inputs import Attention, Dtype
-from coordspec.config.stage2 import Decoding, GenerateBatch, Termination
+from coordspec.config.sections import Attention, Dtype
+from coordspec.config.training import Decoding, GenerateBatch, Termination
 from coordspec.infer.options import PROMPT_SETTINGS, InferOptions, Opening, RecordSource
 from coordspec_cli.options import max_line_bytes_option
 

@@ -16,7 +16,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from coordspec.config.custom import CoordSoftCeW1
+from coordspec.config.sections import CoordSoftCeW1
 from coordspec.coords import BINS, TOKENS, CoordVocab
 from coordspec.losses.rows import IGNORE_INDEX, supervised_rows
 from coordspec.losses.stage1 import Stage1Loss, stage1_loss

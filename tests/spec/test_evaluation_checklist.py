@@ -13,7 +13,7 @@ import pytest
 import torch
 from spec_tools import coordspec
 
-from coordspec.config.custom import CoordSoftCeW1
+from coordspec.config.sections import CoordSoftCeW1
 from coordspec.coords import BINS
 from coordspec.infer.answers import LIMITS
 from coordspec.infer.checkpoint import open_checkpoint

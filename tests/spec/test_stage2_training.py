@@ -21,7 +21,7 @@ from test_training import assert_close
 from test_training_config import findings, overlay, place
 
 from coordspec.config.check import CheckOptions, check_config
-from coordspec.config.stage2 import Stage2Ab
+from coordspec.config.training import Stage2Ab
 from coordspec.contracts import Kind
 from coordspec.coords import CoordVocab
 from coordspec.losses.box import box_terms, object_terms

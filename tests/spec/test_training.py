@@ -15,7 +15,7 @@ from transformers import Qwen3VLModel
 
 import training_runs
 from coordspec.config.check import CheckOptions, check_config
-from coordspec.config.custom import CoordSoftCeW1
+from coordspec.config.sections import CoordSoftCeW1
 from coordspec.coords import CoordVocab
 from coordspec.errors import ContractError
 from coordspec.losses import box

@@ -3,22 +3,77 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
 
 from pydantic import ValidationError
 
-from coordspec.config.cross_field import View, check_between
-from coordspec.config.data_files import check_data_files
-from coordspec.config.extends import Resolved, resolve
-from coordspec.config.fault import Fault, issue_of, with_origin
-from coordspec.config.keys import check_keys
+from coordspec.config.extends import Fault, Resolved, beside, issue_of, resolve, with_origin
 from coordspec.config.model import Config
-from coordspec.config.tree import find
-from coordspec.config.values import check_missing, check_traps, check_values, model_of
-from coordspec.contracts import rule_book
-from coordspec.errors import ContractError, InputError, Issue, Pointer, Severity
+from coordspec.config.rules import View, check_between
+from coordspec.config.values import check_keys, check_missing, check_traps, check_values, model_of
+from coordspec.config.yaml_tree import YamlEntry, YamlNode, find, shown_node
+from coordspec.contracts import rule, rule_book
+from coordspec.errors import ContractError, InputError, Issue, Pointer, Severity, dotted_path
 from coordspec.findings.outcome import Outcome
+
+# ---------------------------------------------------------------- the files that a config names
+
+
+_FILES = ("train", "val")
+
+
+def check_data_files(root: YamlNode, max_line_bytes: int, *, records: bool) -> Iterator[Fault]:
+    """What is wrong with the files that stand in a config, and with their first ``records`` if these are wanted.
+
+    A value that is no path is not looked at.
+    """
+    for name in _FILES:
+        listed = find(root, ("data", name))
+        if listed is None or not isinstance(listed.node.value, tuple):
+            continue
+        for index, item in enumerate(listed.node.value):
+            if isinstance(item.value, str) and item.value:
+                yield from _check_file(("data", name, index), YamlEntry(item, listed.chain), max_line_bytes, records)
+    for at, name in ((("data", "image_root"), "data-missing"), (("model", "path"), "model-missing")):
+        folder = find(root, at)
+        if folder is not None and isinstance(folder.node.value, str) and folder.node.value:
+            path = beside(folder.node.place.path, folder.node.value)
+            if not Path(path).is_dir():
+                yield Fault(name, at, folder, {"value": shown_node(folder.node), "path": path, "what": "folder"})
+
+
+def _check_file(at: Pointer, entry: YamlEntry, max_line_bytes: int, records: bool) -> Iterator[Fault]:
+    path = beside(entry.node.place.path, str(entry.node.value))
+    values = {"value": shown_node(entry.node), "path": path, "what": "file"}
+    if not Path(path).is_file():
+        yield Fault("data-missing", at, entry, values)
+        return
+    try:
+        reason = _first_error(path, max_line_bytes) if records else ""
+    except InputError as error:
+        yield Fault("data-unreadable", at, entry, {**values, "reason": error.reason})
+        return
+    if reason:
+        yield Fault("data-record", at, entry, {**values, "reason": reason})
+
+
+def _first_error(path: str, max_line_bytes: int) -> str:
+    """The first finding at error level in the first records, in words; the empty string if there is none."""
+    from coordspec.record import RefusedLine, read_records  # noqa: PLC0415 (only where there is a file to read)
+
+    first = list(islice(read_records(path, max_line_bytes), rule("data-record").params["records"]))
+    refused = next((item for item in first if isinstance(item, RefusedLine)), None)
+    if refused is None:
+        return "" if first else "it holds no record"
+    issue = refused.issues[0]
+    where = dotted_path(issue.place.at or ())
+    return f"line {refused.place.line}: {f'{where}: ' if where else ''}{issue.message} ({issue.code} {issue.name})"
+
+
+# ---------------------------------------------------------------- one config, or many
 
 
 @dataclass(frozen=True, slots=True)

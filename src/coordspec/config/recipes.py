@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from coordspec.config.check import CheckOptions, check_config
-from coordspec.config.fields import fields
-from coordspec.config.model import Config
-from coordspec.config.section import Section, section_of
+from coordspec.config.model import Config, fields
+from coordspec.config.sections import Section, section_of
 from coordspec.config.show import DEFAULT, Setting, laid_out, settings
 
 RECIPES: Final[Mapping[str, str]] = {

@@ -1,21 +1,168 @@
-"""Values: what the model says of them, in plain words and at their places."""
+"""What stands in a config against what the model takes: unknown keys, words that YAML 1.1 reads otherwise, types."""
 
 from __future__ import annotations
 
+import datetime
+import difflib
 import math
-from collections.abc import Collection, Iterator, Mapping
-from typing import Any, Final
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any, Final, NamedTuple
 
+import yaml
 from pydantic import ValidationError
 
-from coordspec.config.beside import beside
-from coordspec.config.fault import Fault
-from coordspec.config.fields import Takes, fields, takes
-from coordspec.config.model import Config
-from coordspec.config.traps import trap
-from coordspec.config.tree import YamlEntry, YamlNode, find, kind, nearest, shown_node, walk
-from coordspec.contracts import did_you_mean
-from coordspec.errors import Pointer, dotted_path
+from coordspec.checks.finding import shown
+from coordspec.config.extends import EXTENDS, Fault, beside
+from coordspec.config.model import Config, Takes, fields, names, paths_of, takes
+from coordspec.config.yaml_tree import YamlEntry, YamlNode, find, kind, nearest, shown_node, walk
+from coordspec.contracts import contract_bytes, did_you_mean, rule
+from coordspec.errors import Pointer, Severity, dotted_path
+
+# ---------------------------------------------------------------- keys
+
+
+_CLOSE: Final = 0.7
+
+
+def check_keys(root: YamlNode, at: Pointer = ()) -> Iterator[Fault]:
+    """Every key that the model does not know; what stands below one is not looked at."""
+    assert isinstance(root.value, Mapping)
+    for key, entry in root.value.items():
+        known = fields().get((*at, key))
+        if known is None:
+            name, values = meant_by(key, at)
+            yield Fault(name, (*at, key), entry, values, on_key=True)
+        elif known.section is not None and isinstance(entry.node.value, Mapping):
+            yield from check_keys(entry.node, (*at, key))
+
+
+def meant_by(key: str, above: Pointer) -> tuple[str, Mapping[str, object]]:
+    """The rule that an unknown key breaks: removed, known by another name, misplaced, or unknown, maybe misspelt."""
+    path = dotted_path((*above, key))
+    if path in removed_keys():
+        return "config-removed-key", {"path": path, **removed_keys()[path]}
+    section = dotted_path(above)
+    siblings = [str(at[-1]) for at in fields() if at[:-1] == above]
+    name = key.strip().lower().replace("-", "_").replace(" ", "_")
+    values = {"key": shown(key), "section": f"a setting of {section}" if section else "a section of a config"}
+    if name in siblings:
+        return "config-unknown-key", {**values, "suggestion": f" (did you mean {name!r}?)"}
+    other = _other_name(name, above)
+    if other is not None:
+        return "config-other-name", {**values, **other}
+    elsewhere = ("extends, at the top of the file",) if key == EXTENDS else paths_of(name)
+    if elsewhere:
+        return "config-misplaced-key", {**values, "paths": " or ".join(elsewhere)}
+    suggestion = did_you_mean(name, siblings) or _close_elsewhere(name)
+    return "config-unknown-key", {**values, "suggestion": suggestion}
+
+
+def _other_name(name: str, above: Pointer) -> Mapping[str, object] | None:
+    """What a name of another program, or a common short one, is called here: in the same section if it can be."""
+    known: Mapping[str, Sequence[str]] = rule("config-other-name").params["names"]
+    paths = known.get(name, ())
+    near = [path for path in paths if above and path.startswith(f"{above[0]}.")]
+    chosen = near or paths
+    return {"path": " or ".join(chosen)} if chosen else None
+
+
+def _close_elsewhere(name: str) -> str:
+    close = difflib.get_close_matches(name, sorted(names()), n=1, cutoff=_CLOSE)
+    return f" (did you mean {' or '.join(paths_of(close[0]))}?)" if close else ""
+
+
+@cache
+def removed_keys() -> Mapping[str, Mapping[str, str]]:
+    """``contracts/removed_keys.yaml`` by dotted path."""
+    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    document = yaml.load(contract_bytes("removed_keys.yaml"), Loader=loader)  # noqa: S506 (a safe loader either way)
+    return {entry["path"]: {"reason": entry["reason"], "fix": entry["fix"]} for entry in document["removed"]}
+
+
+# ---------------------------------------------------------------- words that YAML 1.1 reads otherwise
+
+
+_NUMBER: Final = re.compile(r"([-+]?)(\d[\d_]*)?(?:\.(\d[\d_]*)?)?(?:[eE]([-+]?)(\d+))?")
+_OCTAL: Final = re.compile(r"[-+]?0[0-7_]+|[-+]?0o[0-7_]+")
+_SIXTIES: Final = re.compile(r"[-+]?\d[\d_]*(?::[0-5]?\d)+(?:\.[\d_]*)?")
+_WORDS: Final = frozenset(("yes", "no", "on", "off"))
+_NULLS: Final = frozenset(("None", "none", "nil"))
+
+
+class Trap(NamedTuple):
+    """A rule, how much it weighs here, and the values of its texts."""
+
+    rule: str
+    severity: Severity
+    values: Mapping[str, object]
+
+
+def trap(node: YamlNode, known: Takes) -> Trap | None:
+    """What is misleading about a value at a place that takes ``known``.
+
+    It is an error where the setting is not what was written: a number that is read as text, or text that is read as
+    something else, or another number. Where the value is the one that was meant, it is a warning.
+    """
+    if not node.plain:
+        return None
+    text, value, wanted = node.text, node.value, known.kinds
+    if isinstance(value, bool):
+        return _word(text, value, wanted) if text.lower() in _WORDS else None
+    if isinstance(value, str):
+        return _text(text, known)
+    if isinstance(value, datetime.date):
+        return _trap("config-date", text, quoted(text)) if str in wanted else None
+    if not isinstance(value, int | float) or not wanted & {int, float, str}:
+        return None
+    if _SIXTIES.fullmatch(text):
+        instead = quoted(text) if str in wanted else f"{value}"
+        return _trap("config-sexagesimal", text, instead, number=value)
+    if _OCTAL.fullmatch(text) and value:
+        decimal = text.replace("_", "").lstrip("-+").lstrip("0")
+        return _trap("config-octal", text, quoted(text) if str in wanted else f"{decimal} or {value}", number=value)
+    return None
+
+
+def quoted(text: str) -> str:
+    return f"{shown(text)}, in quotes"
+
+
+def _trap(rule: str, text: str, instead: str, severity: Severity = Severity.ERROR, **values: object) -> Trap:
+    return Trap(rule, severity, {"value": text, "instead": instead, **values})
+
+
+def _word(text: str, value: bool, wanted: frozenset[type]) -> Trap | None:
+    boolean = str(value).lower()
+    if bool in wanted:
+        return _trap("config-word-boolean", text, boolean, Severity.WARNING, boolean=boolean)
+    return _trap("config-word-boolean", text, quoted(text), boolean=boolean) if str in wanted else None
+
+
+def _text(text: str, known: Takes) -> Trap | None:
+    """Text where a number is taken or null is, in a spelling that other languages have for them."""
+    if known.null and text in _NULLS:
+        return _trap("config-none-text", text, "null")
+    number = yaml_number(text) if known.kinds & {int, float} else None
+    return None if number is None else _trap("config-number-text", text, number)
+
+
+def yaml_number(text: str) -> str | None:
+    """A number that YAML 1.1 takes for text, in a spelling that it takes for a number; None for other text."""
+    if _OCTAL.fullmatch(text) and "o" in text:
+        return str(int(text.replace("_", ""), 8))
+    match = _NUMBER.fullmatch(text)
+    if match is None or not (match[2] or match[3]):
+        return None
+    sign, whole, part, exponent_sign, exponent = match.groups(default="")
+    if not exponent:
+        return f"{sign}{whole.lstrip('0') or '0'}" + (f".{part}" if "." in text else "")
+    return f"{sign}{whole or '0'}.{part or '0'}e{exponent_sign or '+'}{exponent}"
+
+
+# ---------------------------------------------------------------- values
+
 
 _PLACEHOLDER: Final = "-"
 

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple, Protocol
 
 from PIL import Image
 
-from coordspec.config.stage2 import Termination
+from coordspec.config.training import Termination
 from coordspec.samples.prompt import Prompt
 
 WINDOW: Final = 16

@@ -25,7 +25,7 @@ from transformers.generation.logits_process import (
     TopPLogitsWarper,
 )
 
-from coordspec.config.stage2 import Decoding, GenerateBatch, Termination
+from coordspec.config.training import Decoding, GenerateBatch, Termination
 from coordspec.generate.answer import Answer, CoordStat, Ended, Request, Watch
 from coordspec.predictions.coord_stats import coord_stats
 from coordspec.rollout.tokens import TokenTable

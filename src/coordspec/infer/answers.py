@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from coordspec.checks.finding import shown
-from coordspec.config.inputs import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
-from coordspec.config.stage2 import GenerateBatch
+from coordspec.config.sections import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
+from coordspec.config.training import GenerateBatch
 from coordspec.contracts import rule
 from coordspec.errors import ContractError, InputError, Place
 from coordspec.generate import Answer, Generator, ModelGenerator, Request

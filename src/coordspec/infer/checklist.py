@@ -13,8 +13,7 @@ from typing import Any, Final
 import torch
 from pydantic import ValidationError
 
-from coordspec.config.custom import CoordSoftCeW1
-from coordspec.config.inputs import Template
+from coordspec.config.sections import CoordSoftCeW1, Template
 from coordspec.errors import InputError, Place
 from coordspec.evaluate.calibration import MASSES
 from coordspec.generate import Answer, Ended, Generator

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 
-from coordspec.config.inputs import Template
+from coordspec.config.sections import Template
 from coordspec.errors import InputError
 from coordspec.infer.options import PROMPT_SETTINGS, Opening
 from coordspec.model.checkpoint import (

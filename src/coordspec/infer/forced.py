@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from coordspec.config.custom import CoordSoftCeW1
+from coordspec.config.sections import CoordSoftCeW1
 from coordspec.coords import BINS
 from coordspec.errors import Place
 from coordspec.evaluate.calibration import MASSES

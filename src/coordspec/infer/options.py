@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
-from coordspec.config.inputs import Attention, Dtype
-from coordspec.config.stage2 import Decoding, GenerateBatch, Termination
+from coordspec.config.sections import Attention, Dtype
+from coordspec.config.training import Decoding, GenerateBatch, Termination
 
 PROMPT_SETTINGS: Final = ("system_prompt", "user_prompt", "min_pixels", "max_pixels")
 """Settings of ``template`` that say what a model is shown; a fingerprint holds them under their own names."""

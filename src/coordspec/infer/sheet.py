@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from coordspec.config.inputs import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
+from coordspec.config.sections import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
 from coordspec.coords import pixel_from_bin
 from coordspec.errors import InputError
 from coordspec.evaluate.judge import Judged

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from coordspec.config.custom import CoordSoftCeW1
+from coordspec.config.sections import CoordSoftCeW1
 from coordspec.losses.coord import CoordTerms, gradient, precise, score
 from coordspec.losses.head import MIB, Head, rescale_
 from coordspec.losses.rows import CeRows, CoordRows

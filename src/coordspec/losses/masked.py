@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from coordspec.config.custom import CoordSoftCeW1
+from coordspec.config.sections import CoordSoftCeW1
 from coordspec.coords import BINS, CoordVocab
 from coordspec.losses.fused import CoordScores, head_loss
 from coordspec.losses.rows import CeRows, CoordRows, check_targets, ids_of, rows_of_positions

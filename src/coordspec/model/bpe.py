@@ -7,7 +7,7 @@ from typing import Final
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from coordspec.config.inputs import USER_PROMPT
+from coordspec.config.sections import USER_PROMPT
 from coordspec.coords import TOKENS
 from coordspec.model.chat import SPECIAL_TOKENS
 from coordspec.record import DetObject, render_payload

@@ -27,7 +27,7 @@ from transformers import (
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from transformers.utils import logging as progress
 
-from coordspec.config.inputs import Attention, Dtype
+from coordspec.config.sections import Attention, Dtype
 from coordspec.coords import CoordVocab
 from coordspec.errors import InputError
 from coordspec.model.chat import IMAGE_PAD

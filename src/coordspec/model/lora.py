@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from peft import LoraConfig, PeftModel, get_peft_model
 
-from coordspec.config.inputs import Model
+from coordspec.config.sections import Model
 from coordspec.config.training import Lora
 from coordspec.coords import CoordVocab
 from coordspec.errors import InputError

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, TypeAlias, TypedDict
 import torch
 from torch import nn
 
-from coordspec.config.inputs import Model
+from coordspec.config.sections import Model
 from coordspec.config.training import Training
 from coordspec.coords import CoordVocab
 

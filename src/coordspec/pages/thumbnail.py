@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from PIL import Image, ImageOps
 
 from coordspec.checks.paths import check_image_path
-from coordspec.config.inputs import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
+from coordspec.config.sections import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
 from coordspec.contracts import rule
 from coordspec.errors import Place
 from coordspec.findings.visible import shown

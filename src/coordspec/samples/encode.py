@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import torch
 
 from coordspec.checks.finding import shown
-from coordspec.config.inputs import Template
+from coordspec.config.sections import Template
 from coordspec.contracts import NO_LOSS, Kind, rule
 from coordspec.errors import ContractError, Place
 from coordspec.losses.rows import IGNORE_INDEX

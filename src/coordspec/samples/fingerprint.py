@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from coordspec.config.inputs import Template
+from coordspec.config.sections import Template
 from coordspec.errors import InputError
 from coordspec.model.checkpoint import PREPROCESS, Processor
 from coordspec.tokenizer import backend

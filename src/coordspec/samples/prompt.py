@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import Qwen2_5_VLModel, Qwen3VLModel
 
-from coordspec.config.inputs import Template
+from coordspec.config.sections import Template
 from coordspec.errors import InputError
 from coordspec.tokenizer import backend
 

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from coordspec.config.inputs import Data
 from coordspec.config.model import Config
+from coordspec.config.sections import Data
 from coordspec.config.training import Training
 from coordspec.errors import ContractError, InputError, Severity
 from coordspec.findings.outcome import Outcome

@@ -10,8 +10,8 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from coordspec.config.model import Config
-from coordspec.config.stage2 import Decoding
-from coordspec.config.stage2 import GenerateBatch as Together
+from coordspec.config.training import Decoding
+from coordspec.config.training import GenerateBatch as Together
 from coordspec.evaluate.categories import Categories
 from coordspec.evaluate.f1 import F1Table, score_free
 from coordspec.evaluate.overlaps import repeats

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from coordspec.config.results import Logging
+from coordspec.config.sections import Logging
 from coordspec.rollout.reasons import DropReason
 from coordspec.run_files import METRICS as METRICS_FILE
 from coordspec.run_files import read_metrics

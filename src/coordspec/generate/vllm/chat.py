@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 
 from coordspec.checks.finding import shown
-from coordspec.config.inputs import Template
-from coordspec.config.stage2 import Decoding
+from coordspec.config.sections import Template
+from coordspec.config.training import Decoding
 from coordspec.errors import InputError
 from coordspec.generate.answer import Request
 from coordspec.rollout.tokens import TokenTable

@@ -16,7 +16,7 @@ from peft import PeftModel
 from torch import nn
 
 from coordspec.config.model import Config
-from coordspec.config.stage2 import Vllm
+from coordspec.config.training import Vllm
 from coordspec.errors import InputError
 from coordspec.generate.answer import Answer, Request
 from coordspec.generate.decode import Draft, evaluating

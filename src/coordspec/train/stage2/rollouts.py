@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from coordspec.config.stage2 import ChannelB, Runaway
+from coordspec.config.training import ChannelB, Runaway
 from coordspec.errors import CoordspecError, InputError
 from coordspec.generate import Generator, Request
 from coordspec.guard.check import require_sound

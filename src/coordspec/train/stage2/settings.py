@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from coordspec.config.custom import CoordSoftCeW1
 from coordspec.config.model import Config
-from coordspec.config.stage2 import ROLLOUT_MATCHING, ChannelB, Runaway, Schedule, Stage2Ab
+from coordspec.config.sections import CoordSoftCeW1
+from coordspec.config.training import ROLLOUT_MATCHING, ChannelB, Runaway, Schedule, Stage2Ab
 from coordspec.contracts import NO_LOSS, mask_policies
 from coordspec.model.parts import Head
 

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import torch
 
-from coordspec.config.stage2 import Stage2Ab
+from coordspec.config.training import Stage2Ab
 from coordspec.contracts import NO_LOSS, Kind, Owner
 from coordspec.coords import CoordVocab, units_from_bins
 from coordspec.losses.box import object_terms

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from coordspec.config.fault import Fault, place_of
+from coordspec.config.extends import Fault, place_of
 from coordspec.config.model import Config
-from coordspec.config.stage2 import REORDERED, UNIFIED
-from coordspec.config.tree import YamlEntry, YamlNode, find, nearest, shown_node
+from coordspec.config.training import REORDERED, UNIFIED
+from coordspec.config.yaml_tree import YamlEntry, YamlNode, find, nearest, shown_node
 from coordspec.contracts import rule
 from coordspec.errors import Pointer, dotted_path
 
