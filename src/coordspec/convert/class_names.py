@@ -13,6 +13,7 @@ from coordspec.convert.descs import category_desc
 from coordspec.convert.entries import parsed
 from coordspec.errors import InputError
 from coordspec.jsonl.read import open_bytes
+from coordspec.yaml_nodes import compose, scalar
 
 MAX_BYTES: Final = 1 << 26
 SHAPE: Final = "a .txt or .names file has one name a line, a .yaml file the key names, a .json file numbers and names"
@@ -71,17 +72,17 @@ def _lines(path: str, data: bytes) -> list[str]:
 def _yaml_names(path: str, data: bytes) -> object:
     """What stands under ``names``, every scalar as text, so that ``no`` and ``1`` are words."""
     try:
-        root = yaml.compose(data, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except (yaml.YAMLError, UnicodeError, RecursionError) as error:
-        raise InputError(path, f"is no YAML: {' '.join(str(error).split())}") from error
+        root = compose(data)
+    except ValueError as error:
+        raise InputError(path, str(error)) from error
     pairs = root.value if isinstance(root, yaml.MappingNode) else []
-    found = [node for key, node in pairs if _scalar(key) == "names"]
+    found = [node for key, node in pairs if scalar(key) == "names"]
     if len(found) != 1:
         raise InputError(path, f"has {len(found)} keys names, not one; {SHAPE}")
     if isinstance(found[0], yaml.SequenceNode):
-        return [_scalar(node) for node in found[0].value]
+        return [scalar(node) for node in found[0].value]
     if isinstance(found[0], yaml.MappingNode):
-        return _unrepeated(path, [(_scalar(key), _scalar(value)) for key, value in found[0].value])
+        return _unrepeated(path, [(scalar(key), scalar(value)) for key, value in found[0].value])
     return None
 
 
@@ -89,8 +90,3 @@ def _unrepeated(path: str, pairs: list[tuple[str | None, str | None]]) -> dict[s
     if len(dict(pairs)) != len(pairs):
         raise InputError(path, "a class number stands twice under names")
     return dict(pairs)
-
-
-def _scalar(node: yaml.Node) -> str | None:
-    """The text of a scalar; None for a list or a mapping."""
-    return node.value if isinstance(node, yaml.ScalarNode) else None

@@ -14,6 +14,7 @@ from coordspec.checks.text import is_blank
 from coordspec.errors import InputError
 from coordspec.jsonl.parse import parse_line
 from coordspec.jsonl.read import open_bytes
+from coordspec.yaml_nodes import compose, scalar
 
 MAX_TABLE_BYTES: Final = 1 << 26
 
@@ -74,14 +75,9 @@ def _json_pairs(path: str, data: bytes) -> list[tuple[Any, Any]]:
 def _yaml_pairs(path: str, data: bytes) -> list[tuple[Any, Any]]:
     """The pairs as they are written: every scalar is text, so that ``no`` and ``1`` are words."""
     try:
-        node = yaml.compose(data, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except (yaml.YAMLError, UnicodeError, RecursionError) as error:
-        raise InputError(path, f"is no YAML: {' '.join(str(error).split())}") from error
+        node = compose(data)
+    except ValueError as error:
+        raise InputError(path, str(error)) from error
     if not isinstance(node, yaml.MappingNode):
         raise InputError(path, "is no YAML mapping; write `desc: category`, one a line")
-    return [(_scalar(key), _scalar(value)) for key, value in node.value]
-
-
-def _scalar(node: yaml.Node) -> str | None:
-    """The text of a scalar; None for a list or a mapping."""
-    return node.value if isinstance(node, yaml.ScalarNode) else None
+    return [(scalar(key), scalar(value)) for key, value in node.value]

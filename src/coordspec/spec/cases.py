@@ -11,6 +11,7 @@ import yaml
 
 from coordspec.spec.document import Scenario
 from coordspec.spec.markdown import FencedBlock
+from coordspec.yaml_nodes import MAX_DEPTH, deep_line
 
 INFO: Final = "yaml coordspec"
 LABEL: Final = "case"
@@ -77,6 +78,8 @@ def _case(block: FencedBlock, number: int, case: object, shared: Mapping[str, An
 
 
 def _load(block: FencedBlock) -> object:
+    if (line := deep_line(block.text)) is not None:
+        raise CasesError(block.line + line, f"the block is nested deeper than {MAX_DEPTH} levels")
     try:
         return yaml.load(block.text, Loader=_Loader)  # noqa: S506 (a safe loader)
     except yaml.MarkedYAMLError as error:
