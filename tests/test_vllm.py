@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from peft import PeftModel
 from PIL import Image
 
-from answer_samples import SAME, THREE, Scripted, ids_of, noise, payload, prompter, table
+from answer_samples import SAME, THREE, Scripted, Told, ids_of, noise, payload, prompter, table
 from coordspec.config.model import Config
 from coordspec.config.sections import USER_PROMPT, Model
 from coordspec.config.training import Lora, Termination
@@ -36,10 +36,15 @@ from coordspec.generate.vllm import VllmGenerator, chat, generator
 from coordspec.generate.vllm.chat import banned_ids, seed_of
 from coordspec.generate.vllm.client import Client
 from coordspec.generate.vllm.generator import logprobs_of
-from coordspec.generate.vllm.server import serve_command, weights_hash
+from coordspec.generate.vllm.server import serve_command, served_name
+from coordspec.hashes import weights_sha256
+from coordspec.infer.checkpoint import open_checkpoint
+from coordspec.infer.options import InferOptions, Opening, RecordSource
+from coordspec.infer.run import InferListener, infer
 from coordspec.model.checkpoint import load_model, load_processor, save_checkpoint
 from coordspec.model.lora import add_lora
 from coordspec.ranks import RankError
+from coordspec.shapes.dataset import DatasetSpec, write_dataset
 from coordspec.spec.binding import scenario
 from fake_vllm import FREE, FakeVllm, Reply, completion, serving
 from limits import HANG_S
@@ -389,7 +394,15 @@ def copied(tmp_path: Path) -> Path:
 
 
 def name_of(path: Path) -> str:
-    return "coordspec-" + weights_hash(path)[:12]
+    return served_name(weights_sha256(path))
+
+
+def changed(path: Path) -> None:
+    """Other weights: one bit of them."""
+    file = path / "model.safetensors"
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
 
 
 def base(name: str, root: str | None, tmp_path: Path, shared: PeftModel) -> str | None:
@@ -414,13 +427,10 @@ def test_the_same_weights_in_another_folder(tmp_path: Path, shared: PeftModel, c
 
 @scenario("stage2-runs", "Rollouts of a server", "Other weights", digest="17e7d645a36c")
 def test_other_weights_in_another_folder(tmp_path: Path, shared: PeftModel, copied: Path) -> None:
-    file = copied / "model.safetensors"
-    data = bytearray(file.read_bytes())
-    data[-1] ^= 1
-    file.write_bytes(data)
+    changed(copied)
     assert base("tiny", str(copied), tmp_path, shared) == (
-        f"serves the weights of {copied} ({weights_hash(copied)[:12]}), and those of {folder()} are trained "
-        f"({weights_hash(folder())[:12]}); serve these: {command(tmp_path)}"
+        f"serves the weights of {copied} ({weights_sha256(copied)[:12]}), and those of {folder()} are trained "
+        f"({weights_sha256(folder())[:12]}); serve these: {command(tmp_path)}"
     )
 
 
@@ -441,6 +451,26 @@ def test_weights_that_the_name_states(tmp_path: Path, shared: PeftModel) -> None
     assert base("coordspec-123456789abc", str(folder()), tmp_path, shared) is not None, "a name must be true"
 
 
+@scenario("stage2-runs", "Rollouts of a server", "The prediction file of what is served", digest="ab3a1f2d165a")
+def test_a_served_model_has_the_hash_of_its_prediction_file(tmp_path: Path, shared: PeftModel, copied: Path) -> None:
+    write_dataset(tmp_path / "data", DatasetSpec({"val": 1}))
+    source, out = RecordSource(str(tmp_path / "data/val.jsonl"), 1 << 20), tmp_path / "preds.jsonl"
+    silent = InferListener(start=lambda total, done: None, advance=lambda count: None)
+
+    def stated(checkpoint: Path) -> str:
+        opened = open_checkpoint(checkpoint, Opening({}, unknown_preprocessing=True))
+        infer(opened, source, out, InferOptions(), silent, generator=Told(["{}"]), overwrite=True)
+        run = json.loads((tmp_path / "preds.jsonl.run.json").read_text())
+        return "coordspec-" + run["settings"]["weights_sha256"][:12]
+
+    assert base(stated(copied), "/not/here", tmp_path, shared) is None
+    changed(copied)
+    other = stated(copied)
+    reason = base(other, "/not/here", tmp_path, shared)
+    assert reason is not None
+    assert reason.startswith(f"serves {other}, and the weights of {folder()} are {name_of(folder())}; serve these: ")
+
+
 def test_the_command_that_starts_a_server(tmp_path: Path) -> None:
     start = f"VLLM_ALLOW_RUNTIME_LORA_UPDATING=True vllm serve {folder()} --served-model-name x --enable-lora "
     plain = config(tmp_path, "http://x", template={"max_length": 512}, decoding={"max_new_tokens": 100})
@@ -451,17 +481,6 @@ def test_the_command_that_starts_a_server(tmp_path: Path) -> None:
         f"{start}--max-lora-rank 8 --max-model-len {512 + NEW_TOKENS} --mm-processor-kwargs "
         """'{"min_pixels": 64, "max_pixels": 1024}' --enable-tower-connector-lora"""
     )
-
-
-def test_the_hash_is_of_names_and_bytes(copied: Path) -> None:
-    before = weights_hash(copied)
-    (copied / "notes.txt").write_text("no weights")
-    assert weights_hash(copied) == before == weights_hash(folder())
-    (copied / "model.safetensors").rename(copied / "model-1.safetensors")
-    assert weights_hash(copied) != before
-    (copied / "model-1.safetensors").unlink()
-    with pytest.raises(InputError, match=re.escape("has no weights in safetensors, so they cannot be compared")):
-        weights_hash(copied)
 
 
 # ---------------------------------------------------------------------------------------------------------- probe

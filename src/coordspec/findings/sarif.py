@@ -6,7 +6,6 @@ Section numbers are those of the standard; GitHub's limits are from docs.github.
 from __future__ import annotations
 
 import gzip
-import hashlib
 import os
 import posixpath
 import re
@@ -22,6 +21,7 @@ from coordspec.findings.explain import rule_markdown, rule_text, with_placeholde
 from coordspec.findings.json_format import json_line
 from coordspec.findings.outcome import Outcome
 from coordspec.findings.visible import encodable, plural, shown
+from coordspec.hashes import text_sha256
 
 SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 MAX_RESULTS: Final = 25_000
@@ -156,7 +156,7 @@ def _fingerprint(issue: Issue) -> str:
     """
     place = issue.place
     parts = (issue.name, place.path, json_pointer(place.at or ()), issue.message)
-    return hashlib.sha256("\0".join(map(encodable, parts)).encode()).hexdigest()[:16]
+    return text_sha256("\0".join(map(encodable, parts)))[:16]
 
 
 def _location(issue: Issue) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,22 +68,6 @@ def open_checkpoint(path: Path, opening: Opening) -> Checkpoint:
     model = load_model(path, dtype=opening.dtype, attn_implementation=opening.attn_implementation)
     model.to(device)  # type: ignore[arg-type]  # transformers decorates it beyond recognition
     return Checkpoint(path, model, processor, template, TokenTable(processor.tokenizer), now)
-
-
-def weights_sha256(path: Path) -> str:
-    """A hash over the names and the bytes of all weights of a checkpoint folder.
-
-    Raises:
-        InputError: a file cannot be read.
-    """
-    digest = hashlib.sha256()
-    try:
-        for file in sorted(path.glob("*.safetensors")):
-            with file.open("rb") as stream:
-                digest.update(f"{file.name}:{hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode())
-    except OSError as error:
-        raise InputError(str(path), error.strerror or str(error)) from error
-    return digest.hexdigest()
 
 
 def _refuse_adapter(path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 from collections import Counter
@@ -16,8 +15,9 @@ from typing import IO, Any, Final
 
 from coordspec.errors import ContractError, InputError
 from coordspec.generate import Answer, Ended, Generator
+from coordspec.hashes import file_sha256, text_sha256, weights_sha256
 from coordspec.infer.answers import RecordAnswers, predict
-from coordspec.infer.checkpoint import Checkpoint, weights_sha256
+from coordspec.infer.checkpoint import Checkpoint
 from coordspec.infer.options import InferOptions, RecordSource
 from coordspec.jsonl.inputs import STDIN
 from coordspec.jsonl.read import read_lines
@@ -244,7 +244,7 @@ def describe(checkpoint: Checkpoint, source: RecordSource, options: InferOptions
         "dtype": str(checkpoint.model.dtype).removeprefix("torch."),
         "preprocess": dict(checkpoint.preprocess),
         "weights_sha256": weights_sha256(checkpoint.path),
-        "data_sha256": _file_sha256(source.path),
+        "data_sha256": file_sha256(Path(source.path)),
         "max_records": source.max_records,
         "packages": {name: version(name) for name in _PACKAGES},
     }
@@ -253,12 +253,4 @@ def describe(checkpoint: Checkpoint, source: RecordSource, options: InferOptions
 
 def _short(preprocess: Mapping[str, Any]) -> str:
     """A fingerprint in one word."""
-    return hashlib.sha256(json.dumps(dict(preprocess), sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _file_sha256(path: str) -> str:
-    try:
-        with Path(path).open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(path, error.strerror or str(error)) from error
+    return text_sha256(json.dumps(dict(preprocess), sort_keys=True))[:16]

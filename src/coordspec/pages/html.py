@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import html
 import json
 from importlib.resources import files
 from typing import Any, Final
+
+from coordspec.hashes import text_sha256
 
 PACKAGE: Final = "coordspec.pages"
 STYLES: Final = ("base.css", "boxes.css")
@@ -66,4 +67,4 @@ def resource(package: str, *names: str) -> str:
 
 def _digest(text: str) -> str:
     """How a policy names a style or a script: the browser applies it only if its text has this hash."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
+    return "sha256-" + base64.b64encode(bytes.fromhex(text_sha256(text))).decode("ascii")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import Any, Final
 
 from coordspec.contracts import rule
 from coordspec.errors import ContractError, Place
+from coordspec.hashes import text_sha256
 from coordspec.jsonl.parse import parse_line
 from coordspec.jsonl.read import open_bytes
 from coordspec.jsonl.write import write_whole
@@ -33,7 +33,7 @@ class Run:
     def id(self) -> str:
         """The first 12 hex digits of the SHA-256 of all fields as canonical JSON. It stands in every line."""
         text = json.dumps(self._fields(), sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_ID_DIGITS]
+        return text_sha256(text)[:_ID_DIGITS]
 
     def value(self) -> dict[str, Any]:
         """The run as it stands in its file."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -12,6 +11,7 @@ from tokenizers import Tokenizer
 
 from coordspec.coords import BINS, CoordVocab
 from coordspec.errors import InputError
+from coordspec.hashes import bytes_sha256
 from coordspec.tokenizer import END_OF_TURN, backend
 
 if TYPE_CHECKING:
@@ -63,10 +63,7 @@ class TokenTable:
     @cached_property
     def fingerprint(self) -> str:
         """What two tokenizers share that give every id the same bytes: a hash of all of them."""
-        digest = hashlib.sha256()
-        for data in self.bytes_of:
-            digest.update(b"%d:" % len(data) + data)
-        return digest.hexdigest()[:16]
+        return bytes_sha256(b"".join(b"%d:" % len(data) + data for data in self.bytes_of))[:16]
 
     def check(self, ids: Sequence[int]) -> Ints:
         """The ids as an int64 vector.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, Final, TypeAlias
 
 from coordspec.config.sections import Template
 from coordspec.errors import InputError
+from coordspec.hashes import text_sha256
 from coordspec.model.checkpoint import PREPROCESS, Processor
 from coordspec.tokenizer import backend
 
@@ -33,14 +33,14 @@ def fingerprint(processor: Processor, template: Template) -> Fingerprint:
     """The fingerprint of a processor, which has the pixel limits of a config, under the prompts of the config."""
     images = processor.image_processor
     return {
-        "chat_template_sha256": _sha256(str(processor.chat_template)),
+        "chat_template_sha256": text_sha256(str(processor.chat_template)),
         "system_prompt": template.system_prompt,
         "user_prompt": template.user_prompt,
         "min_pixels": images.size["shortest_edge"],
         "max_pixels": images.size["longest_edge"],
         **{name: _plain(getattr(images, name)) for name in _IMAGE_SETTINGS},
-        "tokenizer_sha256": _sha256(backend(processor.tokenizer).to_str()),
-        "coord_ids_sha256": _sha256(json.dumps(processor.coords.ids)),
+        "tokenizer_sha256": text_sha256(backend(processor.tokenizer).to_str()),
+        "coord_ids_sha256": text_sha256(json.dumps(processor.coords.ids)),
     }
 
 
@@ -99,7 +99,3 @@ def _plain(value: Any) -> Any:
 def shown(value: Any) -> str:
     """A JSON value as it stands in a message."""
     return json.dumps(value, ensure_ascii=False)
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,8 @@ from typing import Final
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+
+from coordspec.hashes import text_sha256
 
 DIGEST_CHARS: Final = 12
 
@@ -181,7 +182,7 @@ def scenario_digest(body: str) -> str:
     character of list markers and of fences make no difference. Everything else does; in a fenced block that is every
     character but white space at the ends of lines.
     """
-    return hashlib.sha256(normalised(body).encode()).hexdigest()[:DIGEST_CHARS]
+    return text_sha256(normalised(body))[:DIGEST_CHARS]
 
 
 def normalised(body: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
@@ -15,6 +14,7 @@ from typing import Any, Final
 from coordspec.config.model import Config
 from coordspec.contracts import contract_bytes, contract_files
 from coordspec.errors import InputError
+from coordspec.hashes import bytes_sha256, file_sha256
 from coordspec.run_files import CHECKPOINT, PROVENANCE, checkpoints, read_provenance
 from coordspec.samples.fingerprint import FILE as PREPROCESS
 from coordspec.samples.fingerprint import Fingerprint, changes, differences, read_fingerprint, shown
@@ -80,11 +80,11 @@ def provenance(config: Config, world: int, steps: int) -> dict[str, Any]:
     """
     return {
         "config": config.model_dump(mode="json"),
-        "contracts": {name: hashlib.sha256(contract_bytes(name)).hexdigest() for name in contract_files().values()},
+        "contracts": {name: bytes_sha256(contract_bytes(name)) for name in contract_files().values()},
         "packages": {name: version(name) for name in _PACKAGES},
         "python": platform.python_version(),
         "seeds": {"seed": config.training.seed, "data_seed": data_seed(config)},
-        "data": {path: _file_sha256(path) for path in (*config.data.train, *config.data.val)},
+        "data": {path: file_sha256(Path(path)) for path in (*config.data.train, *config.data.val)},
         "world_size": world,
         "steps": steps,
     }
@@ -117,14 +117,6 @@ def write_origin(folder: Path, origin: Mapping[str, Any], preprocess: Fingerprin
     """Write ``run.json`` and ``preprocess.json`` into a checkpoint."""
     for name, value in ((PROVENANCE, origin), (PREPROCESS, preprocess)):
         (folder / name).write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _file_sha256(path: str) -> str:
-    try:
-        with Path(path).open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(path, error.strerror or str(error)) from error
 
 
 # ---------------------------------------------------------------- folders that are whole or not there

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import shlex
 import shutil
@@ -16,6 +15,7 @@ from coordspec.config.model import Config
 from coordspec.errors import CoordspecError, InputError
 from coordspec.findings.visible import shown
 from coordspec.generate.vllm.client import Client
+from coordspec.hashes import file_sha256, text_sha256, weights_sha256
 from coordspec.model.lora import ADAPTER_WEIGHTS
 
 # ---------------------------------------------------------------- models
@@ -68,8 +68,8 @@ def check_base(client: Client, models: Iterable[Served], config: Config) -> None
     there = None if root is None or not Path(root).is_absolute() or not Path(root).is_dir() else Path(root)
     if not stated and there is not None and there.resolve() == folder.resolve():
         return
-    ours = weights_hash(folder)
-    name = BY_NAME + ours[:HASH_CHARS]
+    ours = weights_sha256(folder)
+    name = served_name(ours)
     if stated:
         if name not in stated:
             raise client.fault(
@@ -82,7 +82,7 @@ def check_base(client: Client, models: Iterable[Served], config: Config) -> None
             f"serves {shown(str(root))}, which is no folder here, so nothing tells that it has the weights of "
             f"{folder}; if it has, say so by the name that it is served as: {serve_command(config, name)}"
         )
-    theirs = weights_hash(there)
+    theirs = weights_sha256(there)
     if theirs != ours:
         raise client.fault(
             f"serves the weights of {there} ({theirs[:HASH_CHARS]}), and those of {folder} are trained "
@@ -90,24 +90,9 @@ def check_base(client: Client, models: Iterable[Served], config: Config) -> None
         )
 
 
-def weights_hash(folder: Path) -> str:
-    """SHA-256, in hex, of the names and bytes of all safetensors files of a checkpoint, which are read once.
-
-    Raises:
-        InputError: there are none, or one cannot be read.
-    """
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        raise InputError(str(folder), "has no weights in safetensors, so they cannot be compared")
-    digest = hashlib.sha256()
-    for file in files:
-        try:
-            with file.open("rb") as stream:
-                inner = hashlib.file_digest(stream, "sha256")
-        except OSError as error:
-            raise InputError(str(file), error.strerror or str(error)) from error
-        digest.update(file.name.encode() + b"\0" + inner.digest())
-    return digest.hexdigest()
+def served_name(weights: str) -> str:
+    """The name that states which weights a model has, by the hash that a prediction file holds too."""
+    return BY_NAME + weights[:HASH_CHARS]
 
 
 def serve_command(config: Config, name: str) -> str:
@@ -197,9 +182,7 @@ class Adapters:
         return name
 
     def _hash(self, folder: Path) -> str:
-        with (folder / ADAPTER_WEIGHTS).open("rb") as stream:
-            weights = hashlib.file_digest(stream, "sha256").digest()
-        return hashlib.sha256(str(self._folder).encode() + weights).hexdigest()
+        return text_sha256(f"{self._folder}:{file_sha256(folder / ADAPTER_WEIGHTS)}")
 
     def _load(self, name: str) -> None:
         """Load an adapter, see it listed, and unload all others from this folder, such as those of a killed run."""
