@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from answer_samples import Told, entry, ids_of, payload, table
 from coordspec.config.sections import CoordSoftCeW1
-from coordspec.coords import BINS, TOKENS
+from coordspec.coords import BINS
 from coordspec.errors import InputError, Place
 from coordspec.generate import Answer, Ended
 from coordspec.infer.answers import LIMITS, records_of
@@ -26,7 +26,6 @@ from coordspec.infer.checklist import (
     ChecklistReport,
     ForcedChecks,
     OutputChecks,
-    is_payload,
     run_checklist,
     trained_with,
 )
@@ -44,7 +43,7 @@ from coordspec.shapes.scene import SceneSpec
 from loss_reference import soft_target
 
 RECORDS = 5
-ANYTHING = Limits(parse_rate=0, ended=0, unimodal=0, undercoverage=1, coord_mass=0)
+ANYTHING = Limits(strict=0, ended=0, unimodal=0, undercoverage=1, coord_mass=0)
 LOSS = CoordSoftCeW1()
 
 
@@ -208,25 +207,6 @@ def answered(text: str, ended: Ended = Ended.END) -> tuple[Any, Answer]:
 GOOD = payload(entry(1))
 
 
-@pytest.mark.parametrize(
-    ("text", "ended", "expected"),
-    [
-        (GOOD, Ended.END, True),
-        (f" {GOOD}\n", Ended.END, True),
-        ("{}", Ended.END, True),
-        (GOOD, Ended.LENGTH, False),
-        (f"{GOOD} and", Ended.END, False),
-        (f"Sure: {GOOD}", Ended.END, False),
-        (GOOD[:-1], Ended.END, False),
-        (GOOD.replace("desc", "name"), Ended.END, False),
-        (GOOD.replace(TOKENS[3], "3"), Ended.END, False),
-        ("", Ended.END, False),
-    ],
-)
-def test_what_is_a_payload(text: str, ended: Ended, expected: bool) -> None:
-    assert is_payload(*answered(text, ended)) is expected
-
-
 def place(number: int) -> Place:
     return Place("val.jsonl", number + 1)
 
@@ -236,10 +216,10 @@ def test_the_first_record_is_the_first_of_the_file() -> None:
     for number, text, ended in ((3, "", Ended.END), (2, GOOD, Ended.LENGTH), (0, GOOD, Ended.END), (1, "x", Ended.END)):
         rollout, answer = answered(text, ended)
         checks.add(number, place(number), answer, rollout)
-    parse_rate, ended_rate = checks.items(Limits(parse_rate=0.25, ended=0.8))
-    assert (parse_rate.value, parse_rate.passed, parse_rate.first) == (0.25, True, place(1))
+    strict, ended_rate = checks.items(Limits(strict=0.25, ended=0.8))
+    assert (strict.value, strict.passed, strict.first) == (0.25, True, place(1))
     assert (ended_rate.value, ended_rate.passed, ended_rate.first) == (0.75, False, place(2))
-    assert parse_rate.json()["first_failure"] is None
+    assert strict.json()["first_failure"] is None
     assert ended_rate.json()["first_failure"] == "val.jsonl:3"
 
 
@@ -316,10 +296,10 @@ def report_of(
 
 
 def test_a_report(checkpoint: Checkpoint, source: RecordSource) -> None:
-    report = report_of(checkpoint, source, ["{}", GOOD, "x", GOOD, GOOD], replace(ANYTHING, parse_rate=0.9))
-    names = ["parse_rate", "ended", "finite_losses", "unimodal", "undercoverage", "coord_mass"]
+    report = report_of(checkpoint, source, ["{}", GOOD, "x", GOOD, GOOD], replace(ANYTHING, strict=0.9))
+    names = ["strict", "ended", "finite_losses", "unimodal", "undercoverage", "coord_mass"]
     assert [item.name for item in report.items] == names
-    assert [item.name for item in report.items if not item.passed] == ["parse_rate"]
+    assert [item.name for item in report.items if not item.passed] == ["strict"]
     assert report.items[0].first == records_of(source).place(2)
     assert not report.passed
     assert report.ended == {"end": RECORDS}
@@ -366,7 +346,7 @@ def checklist(home: Path, coordspec: Callable[..., Any]) -> Callable[..., Any]:
     return lambda *words: coordspec("checklist", home / "model", home / "data/val.jsonl", *common, *words)
 
 
-FREE = ["--min-parse-rate", "0", "--min-ended", "0", "--min-unimodal", "0", "--min-coord-mass", "0"]
+FREE = ["--min-strict", "0", "--min-ended", "0", "--min-unimodal", "0", "--min-coord-mass", "0"]
 
 
 def test_the_command_passes(home: Path, checklist: Callable[..., Any]) -> None:

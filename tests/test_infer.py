@@ -25,6 +25,7 @@ from coordspec.infer.options import InferOptions, Opening, RecordSource
 from coordspec.infer.run import PredictionOutput, infer, open_output
 from coordspec.model.checkpoint import PREPROCESS
 from coordspec.model.tiny import write_tiny_model
+from coordspec.outcomes import AnswerCounts
 from coordspec.predictions.files import read_predictions
 from coordspec.predictions.run import Run, read_run, run_path
 from coordspec.record import Record
@@ -99,7 +100,7 @@ def test_a_line_for_each_record(checkpoint: Checkpoint, source: RecordSource, tm
     assert file.run is not None
     assert {item.run for item in found} == {file.run.id}
     assert heard == [("answering", done, RECORDS) for done in (0, 0, 2, 4, 6, 7)]
-    assert (summary.objects, summary.dropped, summary.truncated, summary.fallbacks) == (3, 1, 1, 1)
+    assert summary.counts == AnswerCounts(answers=7, parsed=6, whole=4, truncated=1, valid=3, dropped=1)
     assert summary.ended == {Ended.END: RECORDS}
 
 
@@ -230,7 +231,7 @@ def test_an_interrupted_run_ends_as_an_unbroken_one(
     assert len(out.read_bytes().splitlines()) == 4
     again = Told(texts())
     summary = infer(checkpoint, source, out, OPTIONS, generator=again)
-    assert (summary.before, summary.objects, again.asked) == (4, 3, [4, 5, 6])
+    assert (summary.before, summary.counts.valid, again.asked) == (4, 3, [4, 5, 6])
     assert out.read_bytes() == whole.read_bytes()
     assert infer(checkpoint, source, out, OPTIONS, generator=Told([])).before == RECORDS
     assert out.read_bytes() == whole.read_bytes()

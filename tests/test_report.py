@@ -17,7 +17,7 @@ from PIL import Image
 
 from conftest import Done
 from coordspec.errors import InputError
-from coordspec.evaluate.judge import f1, judge
+from coordspec.evaluate.judge import judge, match_counts
 from coordspec.pages.thumbnail import BYTES_OF_SIDE, Picture, small, thumbnail
 from coordspec.predictions.record import Dropped, PredictedObject
 from coordspec.record import DetObject
@@ -218,7 +218,7 @@ def test_the_judgement_against_a_naive_reference() -> None:
         assert all(item.objects[m.gt].desc == guess.objects[m.predicted].desc for m in one.matches)
         assert all(m.iou >= 0.5 for m in one.matches)
     orders = {
-        Order.F1: [1 if (score := f1([one])) is None else score for one in judged],
+        Order.F1: [1 if (score := match_counts([one]).f1) is None else score for one in judged],
         Order.FP: [-one.fp for one in judged],
         Order.FN: [-one.fn for one in judged],
         Order.FILE: [0.0] * len(judged),

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from coordspec.evaluate.judge import Judged, f1, judge
+from coordspec.evaluate.judge import Judged, judge, match_counts
 from coordspec.infer.sheet import _EDGE, _PAPER, _RIGHT, _TRUTH, _WRONG, Layout, draw_sheet
 from coordspec.predictions.record import PredictedObject, Prediction
 from coordspec.record import DetObject, Record
@@ -59,14 +59,14 @@ def test_what_is_right(predicted: list[PredictedObject], right: tuple[bool, ...]
 def test_a_record_without_prediction() -> None:
     (judged,) = judge([record(CAT)], [None])
     assert (judged.right, judged.found) == ((), (False,))
-    assert f1([judged]) == 0
-    assert f1(judge([record()], [None])) is None
+    assert match_counts([judged]).f1 == 0
+    assert match_counts(judge([record()], [None])).f1 is None
 
 
 def test_f1_counts_all_records() -> None:
     one = PredictedObject("cat", bbox_2d=BOX)
     judged = judge([record(CAT), record(CAT)], [prediction(one, one), None])
-    assert f1(judged) == pytest.approx(2 * 1 / (2 + 2))
+    assert match_counts(judged).f1 == pytest.approx(2 * 1 / (2 + 2))
 
 
 def cell_of(folder: Path, item: Judged) -> Image.Image:

@@ -33,7 +33,7 @@ def _limit(name: str, default: float, text: str) -> Callable[[Any], Any]:
 @click.command("checklist", epilog="Every item is explained in `coordspec docs checklist`.")
 @click.argument("checkpoint", metavar="CKPT", type=click.Path(path_type=Path))
 @click.argument("data", metavar="DATA")
-@_limit("--min-parse-rate", _LIMITS.parse_rate, "Least share of outputs that are strict JSON in the payload's form.")
+@_limit("--min-strict", _LIMITS.strict, "Least share of outputs that are strict JSON in the payload's form.")
 @_limit("--min-ended", _LIMITS.ended, "Least share of outputs that the model ended itself.")
 @_limit("--min-unimodal", _LIMITS.unimodal, "Least share of coordinate slots with a unimodal distribution.")
 @_limit("--max-undercoverage", _LIMITS.undercoverage, "How far a central interval may cover less than its mass.")
@@ -54,7 +54,7 @@ def command(
     *,
     checkpoint: Path,
     data: str,
-    min_parse_rate: float,
+    min_strict: float,
     min_ended: float,
     min_unimodal: float,
     max_undercoverage: float,
@@ -69,7 +69,7 @@ def command(
     from coordspec.infer.checklist import run_checklist  # noqa: PLC0415
     from coordspec.infer.checkpoint import open_checkpoint  # noqa: PLC0415 (torch is loaded when it is needed)
 
-    limits = Limits(min_parse_rate, min_ended, min_unimodal, max_undercoverage, min_coord_mass)
+    limits = Limits(min_strict, min_ended, min_unimodal, max_undercoverage, min_coord_mass)
     options = infer_options_of(words)
     opened = open_checkpoint(checkpoint, opening_of(words))
     with stages() as note:

@@ -108,5 +108,6 @@ def _lines(out: Path, done: InferSummary) -> Iterator[str]:
     yield f"{click.format_filename(out)}: {done.records:,} records{before}"
     if made:
         ends = ", ".join(f"{reason} {count:,}" for reason, count in sorted(done.ended.items()))
-        yield f"  {done.objects:,} objects, {plural(done.dropped, 'entry').replace('entrys', 'entries')} dropped"
-        yield f"  {done.truncated:,} truncated, {done.fallbacks:,} unreadable; ended by: {ends}"
+        counts = done.counts
+        yield f"  {counts.valid:,} objects, {plural(counts.dropped, 'entry').replace('entrys', 'entries')} dropped"
+        yield f"  {counts.truncated:,} truncated, {counts.answers - counts.parsed:,} unreadable; ended by: {ends}"

@@ -112,10 +112,10 @@ def _draw(
     judged: Sequence[Judged], name: str, image_root: Path | None, count: int, layout: tuple[int, int, Path | None]
 ) -> bytes:
     """The PNG file."""
-    from coordspec.evaluate.judge import f1  # noqa: PLC0415 (numpy and scipy are of an extra)
+    from coordspec.evaluate.judge import match_counts  # noqa: PLC0415 (numpy and scipy are of an extra)
     from coordspec.infer.sheet import Layout, draw_sheet  # noqa: PLC0415
 
-    score = f1(judged)
+    score = match_counts(judged).f1
     shown = "" if score is None else f", F1 {score:.3f} at IoU {IOU}"
     title = f"{name}: {plural(len(judged), 'record')}{shown}"
     buffer = io.BytesIO()

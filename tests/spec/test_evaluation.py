@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from channel_b import E1, read
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 from spec_tools import Done, coordspec, folder
@@ -20,6 +21,7 @@ from coordspec.contracts import schema
 from coordspec.errors import ContractError
 from coordspec.evaluate.categories import Categories, read_categories
 from coordspec.evaluate.f1 import score_free
+from coordspec.outcomes import count_answers, is_strict
 from coordspec.predictions.files import read_predictions
 from coordspec.predictions.record import CoordStats, Dropped, PredictedObject, Prediction
 from coordspec.predictions.run import Run, read_run, run_path, write_run
@@ -291,6 +293,13 @@ def test_rates() -> None:
     ).report["outputs"]
     assert (outputs["parse_rate"], outputs["whole_rate"], outputs["truncation_rate"]) == (0.75, 0.25, 0.25)
     assert outputs["drop_reasons"] == {"wrong_arity": 1}
+
+
+@harness("answer-outcome")
+def answer_outcome(text: str, ended: bool, parsed: bool, whole: bool, truncated: bool, strict: bool) -> None:
+    for rollout in read(text.replace("E1", E1)):
+        assert count_answers([rollout])[:4] == (1, parsed, whole, truncated)
+        assert is_strict(rollout, ended=ended) is strict
 
 
 @scenario("evaluation", "Outputs and duplicates", "Duplicates", digest="855aa33c671f")

@@ -27,7 +27,7 @@ from coordspec.samples.records import Records
 from coordspec.shapes.dataset import DatasetSpec, write_dataset
 from coordspec.spec.binding import scenario
 
-EASY = ("--min-parse-rate", 0, "--min-ended", 0, "--min-unimodal", 0, "--min-coord-mass", 0, "--max-undercoverage", 1)
+EASY = ("--min-strict", 0, "--min-ended", 0, "--min-unimodal", 0, "--min-coord-mass", 0, "--max-undercoverage", 1)
 
 
 @contextmanager
@@ -43,14 +43,14 @@ def checklist(model: Path, data: Path, *words: object) -> Any:
     return coordspec("checklist", model, data, "--unknown-preprocessing", "--max-new-tokens", 4, *words)
 
 
-@scenario("coord-token-mode", "Evaluation checklist", "The items", digest="8fd960ea9e82")
+@scenario("coord-token-mode", "Evaluation checklist", "The items", digest="6d10106bd957")
 def test_the_items() -> None:
     with trained() as (model, data):
         done = checklist(model, data, *EASY, "--format", "json")
         table = checklist(model, data, *EASY).out
     assert done.status == 0
     items = {item["name"]: item for item in done.report["items"]}
-    assert items["parse_rate"]["value"] == 0
+    assert items["strict"]["value"] == 0
     assert items["finite_losses"]["value"] == 1
     assert 0 <= items["unimodal"]["value"] <= 1
     assert 0 < items["coord_mass"]["value"] < 1
@@ -100,7 +100,9 @@ def test_calibrated() -> None:
 def test_json_that_breaks() -> None:
     easy = EASY[2:]
     with trained() as (model, data):
-        done = checklist(model, data, *easy, "--min-parse-rate", 0.5)
+        done = checklist(model, data, *easy, "--min-strict", 0.5)
     assert done.status == 1
-    line = f"✗ parse_rate: outputs that are JSON of the payload's form: 0, limit 0.5; first record against it: {data}:1"
+    line = (
+        f"✗ strict: outputs that are strict JSON of the payload's form: 0, limit 0.5; first record against it: {data}:1"
+    )
     assert done.out.splitlines()[-1] == line

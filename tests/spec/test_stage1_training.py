@@ -437,6 +437,7 @@ def test_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     outputs, boxes = expected["outputs"], expected["boxes"]["class_aware"]
     by_threshold = boxes["by_threshold"]
     assert found["parse_rate"] == outputs["parse_rate"] == 0.75
+    assert found["whole_rate"] == outputs["whole_rate"] == 0.5
     assert found["truncation_rate"] == outputs["truncation_rate"] == 0.25
     assert found["f1@0.5"] == boxes["f1_50"]
     assert found["f1"] == pytest.approx(boxes["f1_mean"])

@@ -13,6 +13,7 @@ from coordspec.evaluate.assign import assign
 from coordspec.evaluate.categories import Categories
 from coordspec.evaluate.overlaps import Pairs, overlaps, same_category
 from coordspec.evaluate.scenes import EvaluatedObject, Geometry, make_scenes
+from coordspec.outcomes import MatchCounts
 from coordspec.record import Record
 
 
@@ -32,41 +33,40 @@ class F1Table:
     found: tuple[int, ...]
     right: tuple[int, ...]
 
+    def at(self, threshold: float) -> MatchCounts:
+        """The counts at one of the thresholds."""
+        t = self.thresholds.index(threshold)
+        return MatchCounts(self.truths, self.predictions, self.found[t], self.right[t])
+
     def precision(self, threshold: float) -> float | None:
-        """``right / predictions``"""
-        return _ratio(self.right[self._index(threshold)], self.predictions)
+        """Precision at one of the thresholds."""
+        return self.at(threshold).precision
 
     def recall(self, threshold: float) -> float | None:
-        """``found / truths``"""
-        return _ratio(self.found[self._index(threshold)], self.truths)
+        """Recall at one of the thresholds."""
+        return self.at(threshold).recall
 
     def f1(self, threshold: float) -> float | None:
-        """``(found + right) / (truths + predictions)``, the harmonic mean of precision and recall."""
-        t = self._index(threshold)
-        return _ratio(self.found[t] + self.right[t], self.truths + self.predictions)
+        """F1 at one of the thresholds."""
+        return self.at(threshold).f1
 
     @property
     def f1_mean(self) -> float | None:
-        """Mean of F1 over the thresholds."""
-        return _ratio((sum(self.found) + sum(self.right)) / len(self.thresholds), self.truths + self.predictions)
+        """Mean of F1 over the thresholds, which is the F1 of the mean counts."""
+        count = len(self.thresholds)
+        return MatchCounts(self.truths * count, self.predictions * count, sum(self.found), sum(self.right)).f1
 
     def value(self) -> dict[str, Any]:
         """The table as JSON; the short names are there for the thresholds 0.5 and 0.95 where they were asked for."""
         value: dict[str, Any] = {"ground_truth": self.truths, "predictions": self.predictions}
         for name, threshold in SHORT_NAMES.items():
             if threshold in self.thresholds:
-                value |= {f"{kind}_{name}": getattr(self, kind)(threshold) for kind in ("f1", "precision", "recall")}
+                value |= {f"{kind}_{name}": rate for kind, rate in _rates(self.at(threshold)).items()}
         return {**value, "f1_mean": self.f1_mean}
 
     def by_threshold(self) -> list[dict[str, Any]]:
         """One row of JSON for each threshold."""
-        return [
-            {"iou": t, "f1": self.f1(t), "precision": self.precision(t), "recall": self.recall(t)}
-            for t in self.thresholds
-        ]
-
-    def _index(self, threshold: float) -> int:
-        return self.thresholds.index(threshold)
+        return [{"iou": t, **_rates(self.at(t))} for t in self.thresholds]
 
 
 SHORT_NAMES: Final = {"50": 0.5, "95": 0.95}
@@ -127,5 +127,5 @@ def mean_iou(pairs: Pairs) -> float | None:
     return float(np.mean(pairs.iou_P)) if len(pairs.iou_P) else None
 
 
-def _ratio(part: float, whole: int) -> float | None:
-    return part / whole if whole else None
+def _rates(counts: MatchCounts) -> dict[str, float | None]:
+    return {"f1": counts.f1, "precision": counts.precision, "recall": counts.recall}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from coordspec.evaluate.f1 import match
 from coordspec.evaluate.options import IOU
 from coordspec.evaluate.overlaps import overlaps, same_category
 from coordspec.evaluate.scenes import Geometry, make_scenes
+from coordspec.outcomes import MatchCounts, added
 from coordspec.predictions.record import Prediction
 from coordspec.record import Record
 
@@ -45,6 +46,11 @@ class Judged:
         """For each object, whether it was found."""
         taken = {item.gt for item in self.matches}
         return tuple(number in taken for number in range(len(self.record.objects)))
+
+    @property
+    def counts(self) -> MatchCounts:
+        """Objects and predictions, and how many of them are matched."""
+        return MatchCounts.of_pairs(len(self.matches), len(self.found), len(self.right))
 
     @property
     def fp(self) -> int:
@@ -87,7 +93,6 @@ def judge(
     ]
 
 
-def f1(judged: Sequence[Judged]) -> float | None:
-    """F1 over all of them, None where there is neither an object nor a prediction."""
-    both = sum(len(item.right) + len(item.found) for item in judged)
-    return 2 * sum(len(item.matches) for item in judged) / both if both else None
+def match_counts(judged: Iterable[Judged]) -> MatchCounts:
+    """The counts over all of them."""
+    return added(MatchCounts.of_pairs(0, 0, 0), *(item.counts for item in judged))

@@ -20,6 +20,7 @@ from coordspec.evaluate.outputs import Outputs, count_outputs
 from coordspec.evaluate.overlaps import overlaps, repeats, same_category
 from coordspec.evaluate.scenes import Floats, Geometry, Scenes, Side, make_scenes
 from coordspec.notes import Note, silent
+from coordspec.outcomes import share
 from coordspec.predictions.record import PredictedObject, Prediction
 from coordspec.record import Record
 
@@ -89,7 +90,7 @@ class Evaluation:
             "duplicates": {
                 "iou": DUPLICATE_IOU,
                 "predictions": self.duplicates,
-                "rate": self.duplicates / predictions if predictions else None,
+                "rate": share(self.duplicates, predictions),
                 "images": self.images_with_duplicates,
             },
             "unknown_categories": {

@@ -22,7 +22,7 @@ from coordspec.infer.checkpoint import Checkpoint
 from coordspec.infer.forced import BASE, MASS, BestTemperature, Forced, Smoother, covered, forced, modes
 from coordspec.infer.options import InferOptions, Limits, RecordSource
 from coordspec.notes import Note
-from coordspec.rollout.grammar import WHITE_SPACE
+from coordspec.outcomes import is_strict
 from coordspec.rollout.parse import Rollout, parse_rollout
 from coordspec.run_files import PROVENANCE
 from coordspec.samples.dataset import Samples
@@ -61,40 +61,33 @@ def _at_least(name: str, measured: str, value: float, limit: float, first: Place
     return CheckItem(name, measured, value, limit, value >= limit, first)
 
 
-def is_payload(rollout: Rollout, answer: Answer) -> bool:
-    """Whether an output is strict JSON in the form of the payload: all of it, with no entry dropped, and ended."""
-    rest = rollout.aligned.data[rollout.cut + 1 :].strip(WHITE_SPACE)  # behind the outermost brace
-    broken = rollout.fallback is not None or rollout.truncated or rollout.dropped or rest
-    return answer.ended is Ended.END and not broken
-
-
 class OutputChecks:
     """Items about what was written. Records may come in any order."""
 
     def __init__(self) -> None:
         self.ended: Counter[Ended] = Counter()
-        self._records = self._sound = 0
-        self._first_unsound: tuple[int, Place] | None = None
+        self._records = self._strict = 0
+        self._first_loose: tuple[int, Place] | None = None
         self._first_endless: tuple[int, Place] | None = None
 
     def add(self, number: int, place: Place, answer: Answer, rollout: Rollout) -> None:
         """Take the output for a record, by its number in the file."""
         self._records += 1
         self.ended[answer.ended] += 1
-        if is_payload(rollout, answer):
-            self._sound += 1
+        if is_strict(rollout, ended=answer.ended is Ended.END):
+            self._strict += 1
         else:
-            self._first_unsound = _earlier(self._first_unsound, (number, place))
+            self._first_loose = _earlier(self._first_loose, (number, place))
         if answer.ended is not Ended.END:
             self._first_endless = _earlier(self._first_endless, (number, place))
 
     def items(self, limits: Limits) -> list[CheckItem]:
         """The items, once all outputs are there."""
-        sound, ended = self._sound / self._records, self.ended[Ended.END] / self._records
-        unsound = None if self._first_unsound is None else self._first_unsound[1]
+        strict, ended = self._strict / self._records, self.ended[Ended.END] / self._records
+        loose = None if self._first_loose is None else self._first_loose[1]
         endless = None if self._first_endless is None else self._first_endless[1]
         return [
-            _at_least("parse_rate", "outputs that are JSON of the payload's form", sound, limits.parse_rate, unsound),
+            _at_least("strict", "outputs that are strict JSON of the payload's form", strict, limits.strict, loose),
             _at_least("ended", "outputs that the model ended itself", ended, limits.ended, endless),
         ]
 

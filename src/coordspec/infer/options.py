@@ -56,14 +56,14 @@ class InferOptions:
 class Limits:
     """What the evaluation checklist allows; shares from 0 to 1.
 
-    parse_rate      least share of outputs that are strict JSON in the form of the payload
+    strict          least share of outputs that are strict JSON in the form of the payload
     ended           least share of outputs that the model ended itself
     unimodal        least share of coordinate slots with a unimodal distribution
     undercoverage   how far the share of slots within a central interval may stay below the interval's mass
     coord_mass      least mean mass on coord tokens at coordinate slots
     """
 
-    parse_rate: float = 0.99
+    strict: float = 0.99
     ended: float = 0.99
     unimodal: float = 0.95
     undercoverage: float = 0.1

@@ -23,6 +23,7 @@ from coordspec.jsonl.inputs import STDIN
 from coordspec.jsonl.read import read_lines
 from coordspec.jsonl.write import refuse_output
 from coordspec.notes import Note, counting, silent
+from coordspec.outcomes import NO_ANSWERS, AnswerCounts, added, count_answers
 from coordspec.predictions.files import read_prediction
 from coordspec.predictions.record import Prediction
 from coordspec.predictions.run import Run, read_run, run_path, write_run
@@ -165,7 +166,8 @@ _PACKAGES: Final = ("coordspec", "torch", "transformers", "tokenizers", "pillow"
 
 @dataclass(slots=True)
 class InferSummary:
-    """What a run did. Of ``records`` records ``before`` were done when it began; the other counts leave those out.
+    """What a run did. Of ``records`` records ``before`` were done when it began;
+    ``counts`` and ``ended`` leave those out.
 
     ``cut_bytes`` is the length of a half-written last line that was cut off. ``ended`` counts why answers ended.
     """
@@ -173,19 +175,12 @@ class InferSummary:
     records: int
     before: int
     cut_bytes: int
-    objects: int = 0
-    dropped: int = 0
-    truncated: int = 0
-    fallbacks: int = 0
+    counts: AnswerCounts = NO_ANSWERS
     ended: Counter[Ended] = field(default_factory=Counter)
 
     def add(self, predictions: Iterable[Prediction], answers: Iterable[Answer]) -> None:
         """Count what was written."""
-        for item in predictions:
-            self.objects += len(item.objects)
-            self.dropped += len(item.dropped)
-            self.truncated += item.truncated
-            self.fallbacks += item.fallback is not None
+        self.counts = added(self.counts, count_answers(predictions))
         self.ended.update(answer.ended for answer in answers)
 
 

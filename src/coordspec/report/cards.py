@@ -34,11 +34,11 @@ def data_card(number: int, record: Record, issues: Iterable[Issue], options: Rep
 def judged_card(number: int, judged: Judged, issues: Iterable[Issue], options: ReportOptions) -> dict[str, Any]:
     """A record with its prediction: objects of a match and missed ones, then right predictions and wrong ones."""
     prediction = judged.prediction
-    both = len(judged.right) + len(judged.found)
+    score = judged.counts.f1
     return {
         **_about(number, judged.record, issues, options),
         "objects": _judged_objects(judged, options.categories),
-        "f1": round(2 * len(judged.matches) / both, _DIGITS) if both else None,
+        "f1": None if score is None else round(score, _DIGITS),
         "missing": prediction is None,
         **({} if prediction is None else _output(prediction)),
     }

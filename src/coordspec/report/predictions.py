@@ -10,12 +10,13 @@ from typing import Any, Final
 from coordspec.coords import MAX_BIN
 from coordspec.errors import InputError, Issue
 from coordspec.evaluate.join import Joined, join
-from coordspec.evaluate.judge import Judged, f1, judge
+from coordspec.evaluate.judge import Judged, judge, match_counts
 from coordspec.evaluate.options import EvalOptions
 from coordspec.evaluate.scenes import as_box
 from coordspec.evaluate.summary import Evaluation, evaluate
 from coordspec.findings.visible import plural, shown
 from coordspec.notes import Note, counting, silent
+from coordspec.outcomes import MatchCounts
 from coordspec.pages.marks import MARKS
 from coordspec.predictions.files import PredictionFile, read_predictions
 from coordspec.record import DetObject, all_records
@@ -97,7 +98,7 @@ def ranked(judged: Sequence[Judged], order: Order, found: Mapping[int | None, Se
     worst: Mapping[Order, Callable[[Judged], float]] = {
         Order.FILE: lambda _: 0,
         Order.FINDINGS: lambda item: -len(found.get(item.record.place.line, ())),
-        Order.F1: lambda item: 1 if (score := f1([item])) is None else score,
+        Order.F1: lambda item: 1 if (score := item.counts.f1) is None else score,
         Order.FP: lambda item: -item.fp,
         Order.FN: lambda item: -item.fn,
     }
@@ -116,20 +117,17 @@ def _notes(joined: Joined, options: ReportOptions) -> Iterator[str]:
 
 def _facts(judged: Sequence[Judged], evaluation: Evaluation, options: ReportOptions) -> list[dict[str, Any]]:
     table = evaluation.boxes.class_aware
-    matches = sum(len(item.matches) for item in judged)
-    outputs = evaluation.outputs.value()
-    precision = matches / table.predictions if table.predictions else None
-    recall = matches / table.truths if table.truths else None
+    counts = match_counts(judged)
     return [
-        fact("F1", f1(judged), f"same category, IoU from {options.iou:g}"),
-        fact("precision", precision),
-        fact("recall", recall),
+        fact("F1", counts.f1, f"same category, IoU from {options.iou:g}"),
+        fact("precision", counts.precision),
+        fact("recall", counts.recall),
         fact("mean F1", table.f1_mean, "IoU 0.5 to 0.95"),
         fact("F1 of boxes", evaluation.boxes.class_agnostic.f1_mean, "any category, the same mean"),
         fact("images", evaluation.images),
         fact("objects", table.truths),
         fact("predictions", table.predictions),
-        fact("outputs read whole", outputs["whole_rate"]),
+        fact("outputs read whole", evaluation.outputs.counts.whole_rate),
     ]
 
 
@@ -196,7 +194,7 @@ def _categories(judged: Sequence[Judged], options: ReportOptions) -> dict[str, A
             found[name],
             counts[name] - found[name],
             wrong[name],
-            _f1(found, counts, wrong, name),
+            _f1(found[name], counts[name], wrong[name]),
         )
         for name in names[:MAX_CATEGORIES]
     ]
@@ -207,8 +205,9 @@ def _categories(judged: Sequence[Judged], options: ReportOptions) -> dict[str, A
     return table("By category", columns, rows, note)
 
 
-def _f1(found: Counter[str], counts: Counter[str], wrong: Counter[str], name: str) -> float:
-    return round(2 * found[name] / (counts[name] + found[name] + wrong[name]), 3)
+def _f1(matched: int, gt: int, fp: int) -> float | None:
+    score = MatchCounts.of_pairs(matched, gt, matched + fp).f1
+    return None if score is None else round(score, 3)
 
 
 def _outputs(evaluation: Evaluation) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from coordspec.evaluate.summary import DUPLICATE_IOU
 from coordspec.generate import ModelGenerator, Request
 from coordspec.generate.answer import WINDOW
 from coordspec.match import match_objects, pairwise_iou
+from coordspec.outcomes import AnswerCounts, count_answers, share
 from coordspec.ranks import agree, gather_sum, rank, world
 from coordspec.record import DetObject, Record
 from coordspec.rollout.parse import Rollout, parse_rollout
@@ -137,29 +138,21 @@ class Detection:
             predicted = [rollout.objects for rollout in rollouts]
             table = score_free(records, predicted, self._thresholds)
             agreed = [self._agreement(*pair) for pair in zip(records, predicted, strict=True)]
-        outputs = (
-            len(rollouts),
-            tokens,
-            sum(rollout.fallback is None for rollout in rollouts),
-            sum(rollout.fallback is None and not rollout.truncated and not rollout.dropped for rollout in rollouts),
-            sum(rollout.truncated for rollout in rollouts),
-        )
+        answered = count_answers(rollouts)
         sums = [sum(column) for column in zip(*agreed, strict=True)] or [0] * len(Agreement._fields)
-        ours = (*outputs, *sums, table.truths, table.predictions, *table.found)
+        ours = (*answered, tokens, *sums, table.truths, table.predictions, *table.found)
         found = gather_sum(torch.tensor(ours, dtype=torch.float64, device=device)).tolist()
-        count, tokens, parsed, whole, truncated, matched, iou, duplicates, truths, predictions, *right = found
-        rates = {
-            "parse_rate": parsed / count,
-            "whole_rate": whole / count,
-            "truncation_rate": truncated / count,
-            "tokens_per_answer": tokens / count,
+        of_answers, rest = found[: len(answered)], found[len(answered) :]
+        tokens, matched, iou, duplicates, gt, predictions, *right = rest
+        counts = AnswerCounts(*map(int, of_answers))
+        means = {
+            "tokens_per_answer": share(tokens, counts.answers),
+            "mean_matched_iou": share(iou, matched),
+            "duplicate_rate": share(duplicates, predictions),
         }
-        if matched:
-            rates["mean_matched_iou"] = iou / matched
-        if predictions:
-            rates["duplicate_rate"] = duplicates / predictions
-        counts = tuple(map(int, right))
-        return rates | _scores(F1Table(self._thresholds, int(truths), int(predictions), counts, counts))
+        rates = {**counts.rates, **{name: value for name, value in means.items() if value is not None}}
+        pairs = tuple(map(int, right))
+        return rates | _scores(F1Table(self._thresholds, int(gt), int(predictions), pairs, pairs))
 
     def _agreement(self, record: Record, predicted: Sequence[DetObject]) -> Agreement:
         return agreement(record, predicted, match_objects(predicted, record.objects, self._gate).pairs)

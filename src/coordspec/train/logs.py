@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from coordspec.config.sections import Logging
+from coordspec.outcomes import MEANINGS
 from coordspec.rollout.reasons import DropReason
 from coordspec.run_files import METRICS as METRICS_FILE
 from coordspec.run_files import read_metrics
@@ -36,8 +37,8 @@ STAGE2_METRICS: Final[Mapping[str, str]] = {
     **{f"channel_b/{name}": f"{what}, where the policy asks for it; unweighted." for name, what in _COORD.items()},
     "rollout/count": "Rollouts in a Channel-B step; mean over these steps, as all counts of rollout.",
     "rollout/tokens": "Tokens of them.",
-    "rollout/whole": "Rollouts that are a payload to their end, without a dropped entry.",
-    "rollout/truncated": "Rollouts that end, or break, before their outermost brace is closed.",
+    "rollout/whole": f"Rollouts that {MEANINGS['whole_rate']}.",
+    "rollout/truncated": f"Rollouts that {MEANINGS['truncation_rate']}.",
     "rollout/fallback": "Rollouts of which nothing could be read.",
     "rollout/predictions": "Valid entries of them.",
     "rollout/ground_truth": "Objects of the ground truth.",
@@ -47,9 +48,7 @@ STAGE2_METRICS: Final[Mapping[str, str]] = {
     "rollout/fn_injected": "Objects without a match, which are written into the target.",
     "rollout/duplicates": "Valid entries that repeat an earlier one: same desc, IoU from 0.9 on.",
     **{f"rollout/dropped/{reason}": f"Entries dropped as {reason}." for reason in DropReason},
-    "rollout/parse_rate": "Share of the rollouts that objects can be read from; over all that are logged together.",
-    "rollout/whole_rate": "Share of the rollouts that are a payload to their end, without a dropped entry.",
-    "rollout/truncation_rate": "Share of the rollouts that are truncated.",
+    **{f"rollout/{name}": f"Share of the rollouts that {MEANINGS[name]}; of all logged together." for name in MEANINGS},
     "rollout/mean_tokens": "Mean length of a rollout, in tokens.",
     "rollout/predictions_per_gt": "Valid entries for each object of the ground truth.",
     "rollout/precision": "Share of the valid entries that are matched, at iou_gate.",
@@ -100,9 +99,7 @@ METRICS: Final[Mapping[str, str]] = {
     "eval/precision": "Share of the predicted objects that match one of the ground truth, the same mean.",
     "eval/recall": "Share of the objects of the ground truth that are matched, the same mean.",
     "eval/f1@IOU": "F1 at one IoU threshold, such as eval/f1@0.5; one for each of eval.iou_thresholds.",
-    "eval/parse_rate": "Share of the answers that begin as a payload, so that objects can be read from them.",
-    "eval/whole_rate": "Share of the answers that are a payload to their end, without a dropped entry.",
-    "eval/truncation_rate": "Share of the answers that end, or break, before their outermost brace is closed.",
+    **{f"eval/{name}": f"Share of the answers that {MEANINGS[name]}." for name in MEANINGS},
     "eval/tokens_per_answer": "Mean length of an answer, in tokens.",
     "eval/mean_matched_iou": "Mean IoU of the pairs that Channel-B would match at iou_gate, whatever they are called.",
     "eval/duplicate_rate": "Share of the predicted objects that repeat an earlier one: same desc, IoU from 0.9 on.",

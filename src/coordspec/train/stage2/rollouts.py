@@ -11,9 +11,10 @@ from coordspec.config.training import ChannelB, Runaway
 from coordspec.errors import CoordspecError, InputError
 from coordspec.generate import Generator, Request
 from coordspec.guard.check import require_sound
+from coordspec.outcomes import AnswerCounts, MatchCounts, count_answers, share
 from coordspec.ranks import rank, world
-from coordspec.record import DetObject, Record
-from coordspec.rollout.parse import parse_rollout
+from coordspec.record import Record
+from coordspec.rollout.parse import Rollout, parse_rollout
 from coordspec.rollout.reasons import DropReason
 from coordspec.rollout.tokens import TokenTable
 from coordspec.samples.dataset import Task
@@ -54,7 +55,7 @@ def rollout_target(task: Task, ids: tuple[int, ...], table: TokenTable, channel_
     objects = ground_truth_objects(record, table)
     target = build_target(ids, objects, table, policy=channel_b.policy, iou_gate=channel_b.iou_gate)
     require_sound(target, objects, table, ids, place=record.place)
-    return Built(task, target, ids, tally(target, record, parse_rollout(ids, table).objects, len(ids)))
+    return Built(task, target, ids, tally(target, record, parse_rollout(ids, table), len(ids)))
 
 
 def channel_a_target(task: Task, table: TokenTable) -> Built:
@@ -122,48 +123,52 @@ TALLIES: Final = (
 """Names of sums; ``ratios`` makes metrics of them."""
 
 
-def tally(target: Target, record: Record, predicted: Sequence[DetObject], tokens: int) -> Counter[str]:
-    """The sums of one rollout of so many tokens; ``predicted`` are its valid entries."""
-    report = target.report
-    agreed = agreement(record, predicted, report.matches)
+def tally(target: Target, record: Record, rollout: Rollout, tokens: int) -> Counter[str]:
+    """The sums of one rollout of so many tokens."""
+    report, counts = target.report, count_answers([rollout])
+    agreed = agreement(record, rollout.objects, report.matches)
     return Counter(
         {
-            COUNT: 1,
+            COUNT: counts.answers,
             TOKENS: tokens,
-            WHOLE: int(not (report.truncated or report.fallback or report.dropped)),
-            TRUNCATED: int(report.truncated),
-            FALLBACK: int(report.fallback is not None),
-            PREDICTIONS: len(predicted),
+            WHOLE: counts.whole,
+            TRUNCATED: counts.truncated,
+            FALLBACK: counts.answers - counts.parsed,
+            PREDICTIONS: counts.valid,
             GROUND_TRUTH: len(record.objects),
             MATCHED: agreed.matched,
             MATCHED_IOU: agreed.iou,
             FP: len(report.fp),
             INJECTED: len(report.fn),
             DUPLICATES: agreed.duplicates,
-            **Counter(DROPS[reason] for _, reason in report.dropped),
+            **Counter(DROPS[reason] for _, reason in rollout.dropped),
         }
     )
 
 
 def ratios(sums: Mapping[str, float]) -> dict[str, float]:
     """Metrics of rollouts from summed tallies; a ratio to nothing is left out."""
+    counts = {name: int(sums[name]) for name in TALLIES if name != MATCHED_IOU}  # sums of integers, in float64
+    answered = AnswerCounts(
+        answers=counts[COUNT],
+        parsed=counts[COUNT] - counts[FALLBACK],
+        whole=counts[WHOLE],
+        truncated=counts[TRUNCATED],
+        valid=counts[PREDICTIONS],
+        dropped=sum(counts[name] for name in DROPS.values()),
+    )
+    matched = MatchCounts.of_pairs(counts[MATCHED], counts[GROUND_TRUTH], counts[PREDICTIONS])
     found = {
-        "rollout/parse_rate": _ratio(sums[COUNT] - sums[FALLBACK], sums[COUNT]),
-        "rollout/whole_rate": _ratio(sums[WHOLE], sums[COUNT]),
-        "rollout/truncation_rate": _ratio(sums[TRUNCATED], sums[COUNT]),
-        "rollout/mean_tokens": _ratio(sums[TOKENS], sums[COUNT]),
-        "rollout/predictions_per_gt": _ratio(sums[PREDICTIONS], sums[GROUND_TRUTH]),
-        "rollout/precision": _ratio(sums[MATCHED], sums[PREDICTIONS]),
-        "rollout/recall": _ratio(sums[MATCHED], sums[GROUND_TRUTH]),
-        "rollout/f1": _ratio(2 * sums[MATCHED], sums[PREDICTIONS] + sums[GROUND_TRUTH]),
-        "rollout/mean_matched_iou": _ratio(sums[MATCHED_IOU], sums[MATCHED]),
-        "rollout/duplicate_rate": _ratio(sums[DUPLICATES], sums[PREDICTIONS]),
+        **answered.rates,
+        "mean_tokens": share(sums[TOKENS], sums[COUNT]),
+        "predictions_per_gt": share(sums[PREDICTIONS], sums[GROUND_TRUTH]),
+        "precision": matched.precision,
+        "recall": matched.recall,
+        "f1": matched.f1,
+        "mean_matched_iou": share(sums[MATCHED_IOU], sums[MATCHED]),
+        "duplicate_rate": share(sums[DUPLICATES], sums[PREDICTIONS]),
     }
-    return {name: value for name, value in found.items() if value is not None}
-
-
-def _ratio(part: float, whole: float) -> float | None:
-    return part / whole if whole else None
+    return {f"rollout/{name}": value for name, value in found.items() if value is not None}
 
 
 # ---------------------------------------------------------------- rollouts that run away
