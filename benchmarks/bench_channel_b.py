@@ -25,15 +25,18 @@ from pathlib import Path
 from scipy.optimize import linear_sum_assignment
 from tokenizers import Tokenizer
 
+from coordspec.config.training import ChannelB
 from coordspec.contracts import mask_policies
 from coordspec.coords import MAX_BIN
 from coordspec.guard import check_target
 from coordspec.match import match_objects, pairwise_iou
-from coordspec.record import DetObject, render_payload
+from coordspec.record import DetObject, Record, render_payload
 from coordspec.rollout.align import align
 from coordspec.rollout.parse import parse_rollout
 from coordspec.rollout.tokens import TokenTable
+from coordspec.samples.dataset import Task
 from coordspec.target import build_target, ground_truth_target
+from coordspec.train.stage2.rollouts import rollout_target
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
@@ -127,6 +130,8 @@ def stages(tokenizer: Tokenizer, table: TokenTable, count: int) -> Iterator[tupl
     yield "floor: encoding the injected text once", lambda: tokenizer.encode(missed, add_special_tokens=False).ids
     yield "parse, match, inject, mask", lambda: build_target(ids, gt, table)
     yield "the same, every entry dropped and the end cut off", lambda: build_target(broken_ids, gt, table)
+    task = Task(Record(("a.png",), 1000, 1000, tuple(gt)), None, 0, ())  # type: ignore[arg-type]  # no prompt is used
+    yield "all of a sample: build, guard, count", lambda: rollout_target(task, tuple(ids), table, ChannelB())
     yield "guard", lambda: check_target(target, gt, table, ids)
     yield "target of the ground truth", lambda: ground_truth_target(gt, table)
     yield "a trainer written by hand", lambda: by_hand(ids, gt, tokenizer)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -17,16 +17,17 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from answer_samples import ids_of
 from coordspec.config.training import Runaway
 from coordspec.contracts import Kind
 from coordspec.errors import ContractError, InputError
 from coordspec.match import pairwise_iou
 from coordspec.record import DetObject
-from coordspec.rollout.parse import parse_rollout
-from coordspec.rollout.reasons import DropReason
+from coordspec.rollout.parse import Rollout, parse_rollout
+from coordspec.rollout.reasons import DropReason, Fallback
 from coordspec.samples.dataset import TaskBatches
 from coordspec.samples.fingerprint import FILE, fingerprint, refuse_other_preprocessing
-from coordspec.target import ground_truth_target
+from coordspec.target import build, ground_truth_target
 from coordspec.train.logs import METRICS, STAGE2_METRICS
 from coordspec.train.stage2 import rollouts
 from coordspec.train.stage2.rollouts import TALLIES, Breaker, TargetDump, ratios
@@ -359,6 +360,54 @@ def test_a_target_that_breaks_the_guard_is_named(channel: Channel, monkeypatch: 
     assert {(issue.place.path, issue.place.line) for issue in caught.value.issues} == {("train.jsonl", 1)}
     assert "coord" in str(caught.value)
     assert "gets 0.0 (MSK018)" in str(caught.value)
+
+
+def test_a_sample_is_read_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Of a rollout there is one parse, and every desc of the ground truth is brought into normal form once."""
+    table, counts = encoder().table, Counter[str]()
+
+    def counted(what: str, made: Any) -> Any:
+        def call(*args: Any) -> Any:
+            counts[what] += 1
+            return made(*args)
+
+        return call
+
+    for module in (rollouts, build):
+        monkeypatch.setattr(module, "parse_rollout", counted("parse", parse_rollout))
+    monkeypatch.setattr(table, "normalise", counted("normalise", table.normalise))
+    ids, channel_b = ids_of(whole(CAT), end=False), policy_settings().stage2_ab.channel_b
+    built = rollouts.rollout_target(task([CAT, DOG]), ids, table, channel_b)
+    TargetDump(tmp_path, table, resume=False).write([built], 0)
+    assert counts == {"parse": 1, "normalise": 2}
+    built = rollouts.channel_a_target(task([CAT, DOG]), table)
+    TargetDump(tmp_path, table, resume=True).write([built], 1)
+    assert counts == {"parse": 1, "normalise": 4}
+
+
+def first_entry(**fields: Any) -> Callable[[Rollout], Rollout]:
+    """As if the first entry were another."""
+    return lambda rollout: replace(rollout, entries=(rollout.entries[0]._replace(**fields), *rollout.entries[1:]))
+
+
+MISREADINGS = {
+    "no entry": lambda rollout: replace(rollout, entries=()),
+    "an entry that is none": first_entry(item=None, reason=DropReason.BAD_KEY),
+    "another key": first_entry(number=8),
+    "another desc": first_entry(desc=(9, 10)),
+    "coord tokens elsewhere": first_entry(positions=(1, 2, 3, 4)),
+    "a fallback": lambda rollout: replace(rollout, entries=(), cut=0, fallback=Fallback.NO_OPENING_BRACE),
+}
+
+
+@pytest.mark.parametrize("misread", MISREADINGS.values(), ids=MISREADINGS)
+def test_the_guard_reads_for_itself(misread: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rollout that was misread gives target and counts alike; the guard takes the ids, and finds it."""
+    ids, channel_b = ids_of(whole(CAT, DOG), end=False), policy_settings().stage2_ab.channel_b
+    rollouts.rollout_target(task([CAT, BIRD]), ids, encoder().table, channel_b)
+    monkeypatch.setattr(rollouts, "parse_rollout", lambda *args: misread(parse_rollout(*args)))
+    with pytest.raises(ContractError, match="MSK"):
+        rollouts.rollout_target(task([CAT, BIRD]), ids, encoder().table, channel_b)
 
 
 def test_the_gate_is_that_of_the_config() -> None:

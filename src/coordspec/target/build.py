@@ -26,7 +26,7 @@ DEFAULT_POLICY: Final = mask_policies().default
 
 
 def build_target(
-    rollout_ids: Sequence[int],
+    rollout: Sequence[int] | Rollout,
     gt: GroundTruth,
     tokenizer: AnyTokenizer | TokenTable,
     *,
@@ -42,7 +42,8 @@ def build_target(
     arguments always give the same target.
 
     Args:
-        rollout_ids: what the model generated, with or without ``<|im_end|>`` and whatever stands behind it.
+        rollout: the ids that the model generated, with or without ``<|im_end|>`` and whatever stands behind it; or what
+            ``parse_rollout`` has read from them with this tokenizer, for who needs that too.
         gt: a ``Record``, ``DetObject``s, or mappings in the form of a record's ``objects``.
         tokenizer: of ``tokenizers`` or a fast one of ``transformers``; a ``TokenTable`` made of it once is faster.
         policy: the name of a row set under ``policies`` in ``contracts/masks.yaml``.
@@ -56,11 +57,11 @@ def build_target(
     rows = mask_policies().find(policy)
     table = token_table(tokenizer)
     objects = ground_truth_objects(gt, table)
-    rollout = parse_rollout(rollout_ids, table)
-    match = match_objects(rollout.objects, objects, iou_gate)
+    read = rollout if isinstance(rollout, Rollout) else parse_rollout(rollout, table)
+    match = match_objects(read.objects, objects, iou_gate)
     if rows.target is TargetText.GROUND_TRUTH:
-        return written_target(objects, rows, _report(rollout, match, start_id=1), table)
-    return _completed(rollout, objects, match, rows, table)
+        return written_target(objects, rows, _report(read, match, start_id=1), table)
+    return _completed(read, objects, match, rows, table)
 
 
 def _report(rollout: Rollout, match: Match, start_id: int) -> Report:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -20,19 +20,34 @@ GroundTruth: TypeAlias = Record | Sequence[DetObject] | Sequence[Mapping[str, An
 _CONTRACT = record_contract()
 
 
-def ground_truth_objects(gt: GroundTruth, table: TokenTable) -> tuple[DetObject, ...]:
+class SoundObjects(tuple[DetObject, ...]):
+    """Objects as ``ground_truth_objects`` makes them, so that it need not do so again for the same ``table``."""
+
+    table: TokenTable
+
+    @classmethod
+    def of(cls, objects: Iterable[DetObject], table: TokenTable) -> SoundObjects:
+        made = cls(objects)
+        made.table = table
+        return made
+
+
+def ground_truth_objects(gt: GroundTruth, table: TokenTable) -> SoundObjects:
     """The objects of a record, objects as they are, or mappings in the form of a record's ``objects``.
 
-    Each desc comes in the normal form of the tokenizer: that is the text which its ids spell.
+    Each desc comes in the normal form of the tokenizer: that is the text which its ids spell. What this has made is
+    given back as it is: every function that takes ground truth takes it, and for more than one of them it is made once.
 
     Raises:
         ContractError: an object breaks a rule of the record at error level.
         TypeError: an item is neither an object nor a mapping.
     """
+    if isinstance(gt, SoundObjects) and gt.table is table:
+        return gt
     items = gt.objects if isinstance(gt, Record) else gt
     if not all(isinstance(item, DetObject) for item in items):
         items = _from_mappings(items)
-    objects = tuple(_normalised(item, table) for item in items)  # type: ignore[arg-type]
+    objects = SoundObjects.of((_normalised(item, table) for item in items), table)  # type: ignore[arg-type]
     if not all(map(_plainly_sound, objects)):
         render_payload(objects)  # raises what is wrong
     return objects

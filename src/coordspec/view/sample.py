@@ -27,11 +27,12 @@ _LOOK: Final = "`coordspec guard` says what is wrong with it"
 
 
 class TargetSource(NamedTuple):
-    """A target to look at, where it comes from, and its image where that is known."""
+    """A target to look at, where it comes from, its image where that is known, and its rollout where that was read."""
 
     place: Place
     dump: Dump
     picture: Picture | None
+    rollout: Rollout | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ def make_sample(source: TargetSource, table: TokenTable) -> TargetView:
     Raises:
         InputError: it was built with another tokenizer, or is too broken to be laid out; the message names its place.
     """
-    place, dump, picture = source
+    place, dump, picture, rollout = source
     where = str(place)
     if dump.tokenizer != table.fingerprint:
         reason = (
@@ -115,7 +116,8 @@ def make_sample(source: TargetSource, table: TokenTable) -> TargetView:
         case = make_case(target, dump.gt, table, dump.rollout_ids, policy)
     except Unreadable as error:
         raise InputError(where, f"cannot be shown: {error}; {_LOOK}") from error
-    rollout = None if dump.rollout_ids is None else parse_rollout(dump.rollout_ids, table)
+    if rollout is None and dump.rollout_ids is not None:
+        rollout = parse_rollout(dump.rollout_ids, table)
     predictions = _predictions(case, rollout)
     return TargetView(
         name=dump.sample,

@@ -14,6 +14,7 @@ from coordspec.jsonl.parse import parse_line
 from coordspec.jsonl.read import Line, read_lines
 from coordspec.pages.thumbnail import Picture
 from coordspec.record import Record, record_of_line
+from coordspec.rollout.parse import parse_rollout
 from coordspec.target import Dump, build_target, ground_truth_target, target_from_json
 from coordspec.target.objects import ground_truth_objects
 from coordspec.view.lines import LineRange, chosen
@@ -157,16 +158,19 @@ def _built(line: Line, place: Place, table: TokenTable, ask: Ask) -> TargetSourc
     if not isinstance(record, Record):
         raise ContractError(record.issues)
     generated = None if ask.rollouts is None else ask.rollouts.by_record[line.number]
+    objects = ground_truth_objects(record, table)
+    ids = rollout = None
     if generated is None:
-        target, ids = ground_truth_target(record, table, rows=ask.policy), None
+        target = ground_truth_target(objects, table, rows=ask.policy)
     else:
         _refuse_other_images(generated, record)
         ids = generated.token_ids(table)
-        target = build_target(ids, record, table, policy=ask.policy, iou_gate=ask.iou_gate)
-    dump = Dump(str(place), ground_truth_objects(record, table), ids, target, table.fingerprint)
+        rollout = parse_rollout(ids, table)
+        target = build_target(rollout, objects, table, policy=ask.policy, iou_gate=ask.iou_gate)
+    dump = Dump(str(place), objects, ids, target, table.fingerprint)
     root = ask.image_root or Path("" if place.path == STDIN else place.path).parent
     picture = Picture(root, record.images[0], record.width, record.height, len(record.images) - 1)
-    return TargetSource(place, dump, picture)
+    return TargetSource(place, dump, picture, rollout)
 
 
 def _refuse_other_images(generated: Generated, record: Record) -> None:

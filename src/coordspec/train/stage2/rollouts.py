@@ -20,7 +20,7 @@ from coordspec.rollout.tokens import TokenTable
 from coordspec.samples.dataset import Task
 from coordspec.target import Target, build_target, ground_truth_target
 from coordspec.target.dump import target_to_json
-from coordspec.target.objects import ground_truth_objects
+from coordspec.target.objects import SoundObjects, ground_truth_objects
 from coordspec.train.evaluation import agreement
 
 CHANNEL_A: Final = "channel_a"
@@ -28,9 +28,10 @@ CHANNEL_A: Final = "channel_a"
 
 
 class Built(NamedTuple):
-    """The target of a task, the ids of the rollout that it was built from, and what is counted of that."""
+    """The target of a task, its ground truth, the ids of the rollout that it is built from, what is counted of it."""
 
     task: Task
+    objects: SoundObjects
     target: Target
     rollout_ids: tuple[int, ...] | None
     tallies: Counter[str]
@@ -52,10 +53,10 @@ def rollout_target(task: Task, ids: tuple[int, ...], table: TokenTable, channel_
         ContractError: it breaks an invariant of the guard; the sample is named.
     """
     record = task.record
-    objects = ground_truth_objects(record, table)
-    target = build_target(ids, objects, table, policy=channel_b.policy, iou_gate=channel_b.iou_gate)
-    require_sound(target, objects, table, ids, place=record.place)
-    return Built(task, target, ids, tally(target, record, parse_rollout(ids, table), len(ids)))
+    objects, rollout = ground_truth_objects(record, table), parse_rollout(ids, table)
+    target = build_target(rollout, objects, table, policy=channel_b.policy, iou_gate=channel_b.iou_gate)
+    require_sound(target, objects, table, ids, place=record.place)  # by the ids: it reads them with code of its own
+    return Built(task, objects, target, ids, tally(target, record, rollout, len(ids)))
 
 
 def channel_a_target(task: Task, table: TokenTable) -> Built:
@@ -64,9 +65,10 @@ def channel_a_target(task: Task, table: TokenTable) -> Built:
     Raises:
         ContractError: as ``rollout_target``.
     """
-    target = ground_truth_target(task.record, table, rows=CHANNEL_A)
-    require_sound(target, task.record, table, place=task.record.place)
-    return Built(task, target, None, Counter())
+    objects = ground_truth_objects(task.record, table)
+    target = ground_truth_target(objects, table, rows=CHANNEL_A)
+    require_sound(target, objects, table, place=task.record.place)
+    return Built(task, objects, target, None, Counter())
 
 
 class TargetDump:
@@ -95,7 +97,7 @@ class TargetDump:
         """
         ranks = f".rank{rank()}" if world() > 1 else ""
         lines = [
-            target_to_json(str(one.task.record.place), one.target, one.task.record, self._table, one.rollout_ids)
+            target_to_json(str(one.task.record.place), one.target, one.objects, self._table, one.rollout_ids)
             for one in built
         ]
         path = self._folder / f"step-{step + 1:06}{ranks}.jsonl"
