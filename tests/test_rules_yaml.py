@@ -21,14 +21,14 @@ from referencing import Registry, Resource
 from coordspec.checks.finding import CoordSpace, Finding
 from coordspec.checks.record import check_record
 from coordspec.config.check import check_config
-from coordspec.contracts import Rule, contract_bytes, record_contract, rule, rule_book, schema
+from coordspec.contracts import Rule, SchemaLimits, contract_bytes, record_contract, rule, rule_book, schema
 from coordspec.coords import BINS, MAX_BIN, TOKENS, bin_from_pixel
 from coordspec.errors import Place, Severity
 from coordspec.jsonl.parse import parse_line
 from coordspec.record import DetObject, Record, render_payload
 
 RULES = list(rule_book().by_name.values())
-LINE_FAMILIES = ("JSN", "REC", "OBJ", "GEO", "DUP")
+LINE_FAMILIES = ("JSN", "REC", "OBJ", "GEO", "DUP", "SCH")
 """Families whose rules one line can break; IMG needs files and DAT a whole file, and are tested with the validator."""
 
 
@@ -49,7 +49,8 @@ def findings(item: Rule, line: bytes) -> list[Finding]:
     limit = item.options.get("max_line_bytes", rule("too-long").params["max_line_bytes"])
     parsed = parse_line(line, len(line), limit)
     found = [fault.finding for fault in parsed.faults]
-    return [*found, *check_record(parsed.value)] if parsed.usable else found
+    schema = SchemaLimits(json.loads(item.options["schema"]), "own.json") if "schema" in item.options else None
+    return [*found, *check_record(parsed.value, schema=schema)] if parsed.usable else found
 
 
 # ---------------------------------------------------------------- rules.yaml by itself

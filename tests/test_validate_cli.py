@@ -59,7 +59,7 @@ BUILT_BAD_FILES = {
 }
 """Bad examples that a line of the contract cannot hold."""
 DAT_LINES = 60
-LINE_FAMILIES = ("JSN", "REC", "OBJ", "GEO", "DUP")
+LINE_FAMILIES = ("JSN", "REC", "OBJ", "GEO", "DUP", "SCH")
 """Families whose bad example breaks its rule and no other; a whole file, or an image, may break several."""
 
 
@@ -67,8 +67,15 @@ def example_file(rule: Rule, line: bytes) -> bytes:
     return (line + b"\n") * (DAT_LINES if rule.family == "DAT" else 1)
 
 
-def example_options(rule: Rule) -> list[str]:
-    table = {
+def example_options(rule: Rule, folder: Path) -> list[str]:
+    """The words for the options of a rule's example; a schema is written to a file of the folder."""
+
+    def schema(text: str) -> list[str]:
+        (folder / "own.json").write_text(text, "utf-8")
+        return ["--schema", "own.json"]
+
+    table: dict[str, Callable[[Any], list[str]]] = {
+        "schema": schema,
         "max_line_bytes": lambda value: ["--max-line-bytes", str(value)],
         "check_images": lambda value: ["--check-images"] * value,
     }
@@ -90,7 +97,7 @@ def test_the_bad_example_breaks_its_rule(rule: Rule, coordspec: Run, tmp_path: P
         assert rule.bad_line is not None, "add it to BUILT_BAD_FILES"
         bad = example_file(rule, rule.bad_line)
     (tmp_path / "bad.jsonl").write_bytes(bad)
-    done = coordspec("validate", "bad.jsonl", *example_options(rule), "--format", "json")
+    done = coordspec("validate", "bad.jsonl", *example_options(rule, tmp_path), "--format", "json")
     document = report(done)
     assert document["summary"]["by_rule"].get(rule.name), document
     assert len(document["summary"]["by_rule"]) == 1 or rule.family not in LINE_FAMILIES
@@ -98,7 +105,7 @@ def test_the_bad_example_breaks_its_rule(rule: Rule, coordspec: Run, tmp_path: P
     assert (issue["code"], issue["severity"]) == (rule.code, rule.severity.value)
     assert done.status == int(document["summary"]["errors"] > 0)
     alone = coordspec(
-        "validate", "bad.jsonl", *example_options(rule), "--format", "json", "--select", rule.code, "--strict"
+        "validate", "bad.jsonl", *example_options(rule, tmp_path), "--format", "json", "--select", rule.code, "--strict"
     )
     assert alone.status == 1
     assert list(report(alone)["summary"]["by_rule"]) == [rule.name]
@@ -109,13 +116,13 @@ def test_the_bad_example_breaks_its_rule(rule: Rule, coordspec: Run, tmp_path: P
 @pytest.mark.usefixtures("images")
 def test_the_good_example_breaks_none(rule: Rule, coordspec: Run, tmp_path: Path) -> None:
     (tmp_path / "good.jsonl").write_bytes(example_file(rule, rule.good.encode()))
-    done = coordspec("validate", "good.jsonl", *example_options(rule), "--format", "json", "--strict")
+    done = coordspec("validate", "good.jsonl", *example_options(rule, tmp_path), "--format", "json", "--strict")
     assert (report(done)["issues"], done.status) == ([], 0)
 
 
 def test_options_of_examples_matter(coordspec: Run, tmp_path: Path) -> None:
     """Without its options, the bad example is sound: the option is what finds it."""
-    for name in ("too-long", "image-missing", "image-unreadable", "image-size-mismatch"):
+    for name in ("too-long", "schema-limit", "image-missing", "image-unreadable", "image-size-mismatch"):
         (tmp_path / "bad.jsonl").write_bytes(example_file(rule(name), rule(name).bad_line or b""))
         assert coordspec("validate", "bad.jsonl", "--strict").status == 0, name
 

@@ -29,6 +29,7 @@ from coordspec.contracts import (
     Owner,
     Rule,
     mask_policies,
+    payload_contract,
     record_contract,
     rule,
     rule_book,
@@ -205,6 +206,7 @@ def _contract_page() -> str:
         *_object_section(),
         *_geometry_section(),
         *_payload_section(),
+        *_limits_section(),
         *_file_section(),
     )
 
@@ -283,10 +285,12 @@ def _geometry_section() -> Iterator[str]:
 
 def _payload_section() -> Iterator[str]:
     yield "## The assistant payload"
+    form = payload_contract()
     yield (
-        "What the model is taught to write for the record above: one JSON object with the keys `object_1`, `object_2`, "
-        "… in the order of the objects, coordinates as quoted coord tokens, `, ` and `: ` as separators, non-ASCII "
-        "text as it is. A record without objects gives `{}`."
+        f"What the model is taught to write for the record above: one JSON object with the keys `{form.key(1)}`, "
+        f"`{form.key(2)}`, … in the order of the objects, coordinates as quoted coord tokens, "
+        f"`{form.item_separator}` and `{form.key_separator}` as separators, non-ASCII text as it is. A record "
+        "without objects gives `{}`."
     )
     yield _fenced(EXAMPLE.payload())
     item = schema("payload")["additionalProperties"]
@@ -298,6 +302,21 @@ def _payload_section() -> Iterator[str]:
         "line and rule, and neither leaves an object out nor skips the record. See "
         "[training data](../training/DATA.md)."
     )
+
+
+def _limits_section() -> Iterator[str]:
+    contract = record_contract()
+    yield "## Limits beyond the rules"
+    yield (
+        "Whatever else a JSON Schema asks is checked by the library `jsonschema`, and a breach is "
+        f"{_named('schema-limit')}. Such limits stand in the contract's own schema, or in one of "
+        "yours: see [validate](VALIDATE.md)."
+    )
+    for what, limits in (("a record", contract.limits), ("an object", contract.object_limits)):
+        if limits is not None:
+            yield f"The contract asks of {what}:"
+            yield _fenced(json.dumps(limits.schema, indent=2, ensure_ascii=False))
+    yield _rule_table(_rules_of("SCH"), "../rules/")
 
 
 def _file_section() -> Iterator[str]:
@@ -545,7 +564,7 @@ def _type(node: Mapping[str, Any]) -> str:
         return (
             "[geometry](#geometry-and-coordinates)" if name in record_contract().geometries else name.replace("_", " ")
         )
-    words = ", ".join([node["type"], *_limits(node)])
+    words = ", ".join([node.get("type", "any value"), *_limits(node)])
     return f"{words}, each {_type(node['items'])}" if "items" in node else words
 
 

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 from coordspec.checks.finding import CoordSpace, Finding
 from coordspec.checks.geometry import NORM1000, coord_number, flat_poly
-from coordspec.checks.objects import check_object
+from coordspec.checks.objects import check_entry
 from coordspec.checks.record import check_record
-from coordspec.contracts import record_contract, rule
+from coordspec.contracts import SchemaLimits, payload_contract, record_contract, rule
 from coordspec.coords import TOKENS
 from coordspec.errors import ContractError, Issue, Place, Pointer, Severity
 from coordspec.jsonl.parse import parse_line
 from coordspec.jsonl.read import read_lines
 
-_GEOMETRIES = record_contract().geometries
+_CONTRACT: Final = record_contract()
+_PAYLOAD: Final = payload_contract()
+_GEOMETRIES: Final = _CONTRACT.geometries
+_SEPARATORS: Final = (_PAYLOAD.item_separator, _PAYLOAD.key_separator)
 
 NOWHERE: Final = Place("")
 """The place of a record that was built in memory."""
@@ -35,13 +38,15 @@ class CoordForm(StrEnum):
 class DetObject:
     """One object: what it is and where, coordinates as tuples of bins.
 
-    ``bbox_2d`` is ``(x1, y1, x2, y2)``, ``poly`` is ``(x1, y1, x2, y2, x3, y3, …)``. Building one checks nothing;
-    whatever writes it out does.
+    ``bbox_2d`` is ``(x1, y1, x2, y2)``, ``poly`` is ``(x1, y1, x2, y2, x3, y3, …)``. ``more`` are fields that the
+    contract has beyond these: they are carried along and never trained on. Building one checks nothing; whatever writes
+    it out does.
     """
 
     desc: str
     bbox_2d: tuple[int, ...] | None = None
     poly: tuple[int, ...] | None = None
+    more: Mapping[str, Any] | None = field(default=None, compare=False)
 
     def fields(self, form: CoordForm) -> dict[str, Any]:
         """The object as it stands in JSON: desc, then the geometries that it has."""
@@ -64,15 +69,16 @@ class Record:
     summary: str | None = None
     metadata: Mapping[str, Any] | None = None
     place: Place = field(default=NOWHERE, compare=False)
+    more: Mapping[str, Any] | None = field(default=None, compare=False)
 
     @classmethod
-    def from_value(cls, value: object, place: Place = NOWHERE) -> Record:
-        """The record that a parsed JSON line holds, in integers or in tokens.
+    def from_value(cls, value: object, place: Place = NOWHERE, schema: SchemaLimits | None = None) -> Record:
+        """The record that a parsed JSON line holds, in integers or in tokens; ``schema`` asks more than the contract.
 
         Raises:
             ContractError: the value breaks a rule at error level; every such finding is in it.
         """
-        _refuse(check_record(value, CoordSpace.NORM1000), place)
+        _refuse(check_record(value, CoordSpace.NORM1000, schema), place)
         assert isinstance(value, dict)
         return cls(
             images=tuple(value["images"]),
@@ -82,6 +88,7 @@ class Record:
             summary=value.get("summary"),
             metadata=value.get("metadata"),
             place=place,
+            more=_named(value, _CONTRACT.more),
         )
 
     def payload(self, start: int = 1) -> str:
@@ -95,10 +102,11 @@ class Record:
             ContractError: the record breaks a rule at error level.
         """
         value: dict[str, Any] = {"images": list(self.images), "width": self.width, "height": self.height}
-        value["objects"] = [item.fields(CoordForm.INT) for item in self.objects]
+        value["objects"] = [{**item.fields(CoordForm.INT), **(item.more or {})} for item in self.objects]
         value |= {k: v for k, v in (("summary", self.summary), ("metadata", self.metadata)) if v is not None}
+        value |= self.more or {}
         _refuse(check_record(value), self.place)
-        value["objects"] = [item.fields(form) for item in self.objects]
+        value["objects"] = [{**item.fields(form), **(item.more or {})} for item in self.objects]
         return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
@@ -164,18 +172,23 @@ def all_records(path: str, max_line_bytes: int, on_read: Callable[[int], object]
     return records
 
 
+def _named(value: Mapping[str, Any], names: Sequence[str]) -> Mapping[str, Any] | None:
+    """The fields of these names; None where there are none."""
+    return {name: value[name] for name in names if name in value} or None
+
+
 def _object(item: Mapping[str, Any]) -> DetObject:
     bins: dict[str, Any] = {
         name: tuple(map(coord_number, flat_poly(item[name])[0])) for name in _GEOMETRIES if name in item
     }
-    return DetObject(item["desc"], **bins)
+    return DetObject(item["desc"], **bins, more=_named(item, _CONTRACT.object_more))
 
 
 def render_payload(objects: Iterable[DetObject], start: int = 1, place: Place = NOWHERE) -> str:
     """The assistant payload of contract section 2.
 
     One JSON object with keys ``object_<start>``, ``object_<start + 1>``, …, each value a desc and one geometry of
-    quoted coord tokens; ``", "`` and ``": "`` separate, non-ASCII text stays as it is.
+    quoted coord tokens; the separators are those of ``payload.schema.json``, non-ASCII text stays as it is.
 
     Raises:
         ContractError: an object has no geometry or two, a wrong arity, a bin outside of 0..999, a blank desc, or breaks
@@ -186,9 +199,9 @@ def render_payload(objects: Iterable[DetObject], start: int = 1, place: Place = 
         raise ValueError(f"payload keys count from 1, not from {start}")
     listed = list(objects)
     values = [item.fields(CoordForm.INT) for item in listed]
-    _refuse((f for i, value in enumerate(values) for f in check_object(value, ("objects", i), NORM1000)), place)
-    entries = {f"object_{number}": item.fields(CoordForm.TOKEN) for number, item in enumerate(listed, start)}
-    return json.dumps(entries, ensure_ascii=False)
+    _refuse((f for i, value in enumerate(values) for f in check_entry(value, ("objects", i), NORM1000)), place)
+    entries = {_PAYLOAD.key(number): item.fields(CoordForm.TOKEN) for number, item in enumerate(listed, start)}
+    return json.dumps(entries, ensure_ascii=False, separators=_SEPARATORS)
 
 
 def _refuse(findings: Iterable[Finding], place: Place) -> None:

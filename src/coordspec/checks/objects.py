@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from typing import Final
 
 from coordspec.checks.finding import SHOWN_CHARS, Finding, cut, wrong_type
 from coordspec.checks.geometry import GEOMETRY_CHECKS, Frame, coord_number, flat_poly, poly_points
+from coordspec.checks.limits import check_limits
 from coordspec.checks.text import check_desc
 from coordspec.contracts import did_you_mean, record_contract, rule
 from coordspec.errors import Pointer
@@ -14,12 +16,26 @@ _CONTRACT = record_contract()
 
 
 def check_object(item: object, at: Pointer, frame: Frame) -> Iterator[Finding]:
-    """Every rule on one object of a record."""
+    """Every rule on one object of a record, and what the contract asks of it beyond them."""
+    yield from check_entry(item, at, frame)
+    if isinstance(item, dict):
+        for field in _CONTRACT.object_required:
+            if field not in (*ENTRY_REQUIRED, *item):
+                yield Finding("missing-field", at, {"field": field})
+        yield from check_limits(_CONTRACT.object_limits, item, at)
+
+
+ENTRY_REQUIRED: Final = ("desc",)
+"""What an entry has beside its geometry."""
+
+
+def check_entry(item: object, at: Pointer, frame: Frame) -> Iterator[Finding]:
+    """The rules on an object that hold for what a model writes too: it has a desc, one geometry, and no more."""
     if not isinstance(item, dict):
         yield wrong_type(at, item, "an object with desc and one geometry")
         return
     yield from _check_keys(item, at)
-    for field in _CONTRACT.object_required:
+    for field in ENTRY_REQUIRED:
         if field not in item:
             yield Finding("missing-field", at, {"field": field})
     if "desc" in item:

@@ -7,21 +7,15 @@ from collections.abc import Iterator
 
 from coordspec.checks.finding import Finding, shown, wrong_type
 from coordspec.checks.text import first_control_char, is_blank
+from coordspec.contracts import rule
 from coordspec.errors import Pointer
 
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|(?:data|file):", re.IGNORECASE)
-_DRIVE = re.compile(r"[A-Za-z]:")
+_KINDS = {what: re.compile(text) for what, text in rule("image-path-not-relative").params["kinds"].items()}
 
 
 def absolute_kind(path: str) -> str | None:
     """What makes a path not relative, in words, or None. Both kinds of slashes count, whatever the system."""
-    if path.startswith(("/", "\\")):
-        return "an absolute path"
-    if _DRIVE.match(path):
-        return "a path with a drive letter"
-    if _URL.match(path):
-        return "a URL"
-    return None
+    return next((what for what, pattern in _KINDS.items() if pattern.match(path)), None)
 
 
 def leaves_root(path: str) -> bool:

@@ -6,24 +6,30 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 
 from coordspec.checks.finding import CoordSpace, Finding, shown, type_name, wrong_type
 from coordspec.checks.geometry import Frame
+from coordspec.checks.limits import check_limits
 from coordspec.checks.objects import check_object, duplicate_object, unknown_field
 from coordspec.checks.paths import check_image_path
 from coordspec.checks.text import check_summary
-from coordspec.contracts import record_contract
+from coordspec.contracts import SchemaLimits, record_contract
 from coordspec.errors import Pointer
 
 _CONTRACT = record_contract()
 
 
-def check_record(value: object, space: CoordSpace = CoordSpace.NORM1000) -> Iterator[Finding]:
-    """Every rule on a record that needs nothing but the record itself."""
+def check_record(
+    value: object, space: CoordSpace = CoordSpace.NORM1000, schema: SchemaLimits | None = None
+) -> Iterator[Finding]:
+    """Every rule on a record that needs nothing but the record itself, and what a ``schema`` asks beyond them."""
     if not isinstance(value, dict):
         yield Finding("not-an-object", (), {"type": type_name(value)})
         return
     yield from missing_fields(value)
-    frame = Frame(space, _side(value.get("width")), _side(value.get("height")))
+    sides = (_side(value.get("width"), _CONTRACT.min_width), _side(value.get("height"), _CONTRACT.min_height))
+    frame = Frame(space, *sides)
     for key, field_value in value.items():
         yield from check_field(key, field_value, frame)
+    yield from check_limits(_CONTRACT.limits, value)
+    yield from check_limits(schema, value)
 
 
 def missing_fields(value: Collection[str]) -> Iterator[Finding]:
@@ -37,12 +43,12 @@ def check_field(key: str, value: object, frame: Frame) -> Iterator[Finding]:
     """Every rule on one field of a record, known or not."""
     if key in FIELD_CHECKS:
         yield from FIELD_CHECKS[key](value, (key,), frame)
-    else:
+    elif key not in _CONTRACT.more:
         yield unknown_field(key, (), _CONTRACT.fields)
 
 
-def _side(value: object) -> int | None:
-    return value if type(value) is int and value >= _CONTRACT.min_side else None
+def _side(value: object, least: int) -> int | None:
+    return value if type(value) is int and value >= least else None
 
 
 def images(value: object, at: Pointer, _frame: Frame) -> Iterator[Finding]:
@@ -55,11 +61,19 @@ def images(value: object, at: Pointer, _frame: Frame) -> Iterator[Finding]:
         yield from check_image_path(path, (*at, index))
 
 
-def image_side(value: object, at: Pointer, _frame: Frame) -> Iterator[Finding]:
+def _image_side(value: object, at: Pointer, least: int) -> Iterator[Finding]:
     if type(value) is not int:
         yield wrong_type(at, value, "an integer")
-    elif value < _CONTRACT.min_side:
-        yield Finding("bad-size", at, {"value": shown(value), "minimum": _CONTRACT.min_side})
+    elif value < least:
+        yield Finding("bad-size", at, {"value": shown(value), "minimum": least})
+
+
+def width(value: object, at: Pointer, _frame: Frame) -> Iterator[Finding]:
+    yield from _image_side(value, at, _CONTRACT.min_width)
+
+
+def height(value: object, at: Pointer, _frame: Frame) -> Iterator[Finding]:
+    yield from _image_side(value, at, _CONTRACT.min_height)
 
 
 def objects(value: object, at: Pointer, frame: Frame) -> Iterator[Finding]:
@@ -82,8 +96,8 @@ def metadata(value: object, at: Pointer, _frame: Frame) -> Iterator[Finding]:
 
 FIELD_CHECKS: Mapping[str, Callable[[object, Pointer, Frame], Iterator[Finding]]] = {
     "images": images,
-    "width": image_side,
-    "height": image_side,
+    "width": width,
+    "height": height,
     "objects": objects,
     "summary": summary,
     "metadata": metadata,

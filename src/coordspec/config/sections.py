@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 
 from coordspec.boxes import IOU_THRESHOLDS
 from coordspec.checks.text import first_special_token
-from coordspec.contracts import rule
+from coordspec.contracts import payload_contract, rule
 
 # ---------------------------------------------------------------- what sections are built from
 
@@ -105,7 +105,8 @@ PREFLIGHT_MAX_BYTES: Final = 1 << 30
 MAX_IMAGE_PIXELS: Final = 89_478_485  # PIL.Image.MAX_IMAGE_PIXELS: a quarter of a GiB at three bytes a pixel
 MAX_IMAGE_BYTES: Final = 256 << 20
 USER_PROMPT: Final = (
-    "Detect all objects in the image. Answer with one JSON object: the keys object_1, object_2 and so on, each with "
+    f"Detect all objects in the image. Answer with one JSON object: the keys {payload_contract().key(1)}, "
+    f"{payload_contract().key(2)} and so on, each with "
     '"desc" and either "bbox_2d" or "poly".'
 )
 

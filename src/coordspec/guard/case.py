@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from coordspec.contracts import MaskPolicy, Owner, TargetText, mask_policies
+from coordspec.contracts import MaskPolicy, Owner, TargetText, mask_policies, payload_contract
 from coordspec.guard.reading import Reading, TextPiece, read_target
 from coordspec.rollout.grammar import MAX_KEY_DIGITS
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from coordspec.rollout.tokens import TokenTable
     from coordspec.target.types import Target
 
-_KEY: Final = re.compile(r"object_([1-9][0-9]*)")
+_KEY: Final = re.compile(f"{payload_contract().prefix}([1-9][0-9]*)")
 
 
 class CaseEntry(NamedTuple):

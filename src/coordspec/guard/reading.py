@@ -8,10 +8,10 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from coordspec.checks.geometry import NORM1000
-from coordspec.checks.objects import check_object
+from coordspec.checks.objects import check_entry
 from coordspec.contracts import record_contract, rule
 from coordspec.coords import BIN_OF_TOKEN
 from coordspec.errors import Severity
@@ -196,10 +196,11 @@ def sound_object(value: bytes) -> DetObject | None:
     item = parsed.value if parsed.usable and not parsed.faults else None
     if not isinstance(item, dict) or not item.keys() <= {"desc", *_GEOMETRIES}:
         return None
-    found = {finding.rule for finding in check_object(item, (), NORM1000)} - _TEXT_RULES
+    found = {finding.rule for finding in check_entry(item, (), NORM1000)} - _TEXT_RULES
     if any(rule(name).severity is Severity.ERROR for name in found):
         return None
     (geometry,) = (name for name in _GEOMETRIES if name in item)
     if not all(isinstance(coord, str) for coord in item[geometry]):
         return None
-    return DetObject(item["desc"], **{geometry: tuple(BIN_OF_TOKEN[coord] for coord in item[geometry])})
+    bins: dict[str, Any] = {geometry: tuple(BIN_OF_TOKEN[coord] for coord in item[geometry])}
+    return DetObject(item["desc"], **bins)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from coordspec.boxes import enclosing_box
 from coordspec.checks.finding import Finding, cut
-from coordspec.contracts import NO_LOSS, Kind, Owner, rule
+from coordspec.contracts import NO_LOSS, Kind, Owner, payload_contract, rule
 from coordspec.guard.case import Case, CaseEntry, key_number
 from coordspec.guard.reading import outermost_close
 from coordspec.jsonl.parse import parse_line
@@ -104,7 +104,7 @@ def keys(case: Case) -> Iterator[Finding]:
         values = {"value": case.target.report.start_id, "expected": start}
         yield Finding("start-id", ("report", "start_id"), values)
     for index, entry in enumerate(case.written):
-        expected = f"object_{start + index}"
+        expected = payload_contract().key(start + index)
         if entry.piece.key != expected:
             at = ("ids", _first_token(case, entry.piece.start))
             yield Finding("injected-key", at, {"value": repr(entry.piece.key), "expected": expected})

@@ -8,11 +8,12 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from coordspec.contracts import record_contract
+from coordspec.contracts import payload_contract, record_contract
 
 WHITE_SPACE: Final = b" \t\r\n"
 """What JSON calls white space; no other character is."""
 
+_PREFIX: Final = payload_contract().prefix
 _S = rb"[ \t\r\n]*+"
 _STRING = rb'[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+'
 _SPECIAL = rb'<\|[^"|\\]*+\|>'
@@ -21,7 +22,7 @@ MAX_KEY_DIGITS: Final = 9
 """Digits of the number of a key. A model that repeats a digit without end names no object by it, and every injected
 key would be as long."""
 
-KEY: Final = re.compile(r"object_([1-9][0-9]*+)")
+KEY: Final = re.compile(f"{_PREFIX}([1-9][0-9]*+)")
 """``object_N``, of a key that was read: N from 1, ASCII digits without a leading zero."""
 
 SPECIAL: Final = re.compile(_SPECIAL)
@@ -33,12 +34,13 @@ COMMA: Final = re.compile(_S + rb",")
 
 ENTRY: Final = re.compile(
     rb"(?P<comma>%(s)s,)?+%(s)s"
-    rb'"object_(?P<number>[1-9][0-9]*+)"%(s)s:%(s)s\{'
+    rb'"%(prefix)s(?P<number>[1-9][0-9]*+)"%(s)s:%(s)s\{'
     rb'%(s)s"desc"%(s)s:%(s)s"(?P<desc>%(string)s)"%(s)s,'
     rb'%(s)s"(?P<geometry>%(geometries)s)"%(s)s:%(s)s'
     rb"\[%(s)s(?P<coords>%(item)s(?:%(s)s,%(s)s%(item)s)*+)%(s)s\]%(s)s\}"
     % {
         b"s": _S,
+        b"prefix": _PREFIX.encode(),
         b"string": _STRING,
         b"geometries": "|".join(record_contract().geometries).encode(),
         b"item": _ITEM,

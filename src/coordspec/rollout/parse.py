@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from coordspec.checks.text import is_blank, is_plain
+from coordspec.contracts import payload_contract
 from coordspec.record import DetObject
 from coordspec.rollout.align import Aligned, align
 from coordspec.rollout.grammar import CLOSE, COMMA, ENTRY, MAX_KEY_DIGITS, OPEN
@@ -149,13 +150,18 @@ def _recognised(aligned: Aligned, match: re.Match[bytes], seen: Collection[int],
     return Entry(
         start=match.start(),
         end=match.end(),
-        key=f"object_{digits.decode()}",
+        key=payload_contract().key(int(digits)),
         number=int(digits),
         desc=match.span("desc"),
-        item=DetObject(desc, **{geometry: tuple(bins)}),
+        item=_object(desc, geometry, bins),
         positions=tuple(aligned.coords.positions[coords]),
         reason=None,
     )
+
+
+def _object(desc: str, geometry: str, bins: Sequence[int]) -> DetObject:
+    fields: dict[str, Any] = {geometry: tuple(bins)}
+    return DetObject(desc, **fields)
 
 
 def _read(aligned: Aligned, start: int, seen: Collection[int], *, first: bool) -> Entry | None:

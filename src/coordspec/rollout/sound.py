@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from coordspec.checks.text import is_blank
 from coordspec.contracts import record_contract
@@ -182,7 +182,7 @@ def reason_to_drop(entry: Candidate) -> DropReason | None:
 
 def prediction(entry: Candidate) -> DetObject:
     """The object that a sound entry says."""
-    bins: tuple[int, ...] = tuple(entry.bins())  # type: ignore[arg-type]
+    bins: dict[str, Any] = {entry.geometry: tuple(entry.bins())}
     desc = entry.text(entry.fields[_DESC])
     assert desc is not None, "a prediction has a desc"
-    return DetObject(desc, **{entry.geometry: bins})
+    return DetObject(desc, **bins)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from coordspec.contracts import Kind, Owner
+from coordspec.contracts import Kind, Owner, payload_contract
 from coordspec.record import DetObject, render_payload
 from coordspec.rollout.grammar import ENTRY, SPECIAL
 from coordspec.target.masks import CLASS_OF, Spans, label_tokens
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 OPEN, CLOSE, END = (CLASS_OF[Owner.FRAME, kind] for kind in (Kind.OPEN, Kind.CLOSE, Kind.END))
 """The classes of the frame."""
 
-SEPARATOR: Final = b", "
+SEPARATOR: Final = payload_contract().item_separator.encode()
 """What stands between two entries."""
 
 

@@ -60,7 +60,7 @@ class Validator:
     def __init__(self, options: ValidateOptions) -> None:
         self.summary = Summary()
         self._options = options
-        self._acceptor = Acceptor(options.space, options.max_line_bytes)
+        self._acceptor = Acceptor(options.space, options.max_line_bytes, options.schema)
         self._explainer = Explainer(options)
         self._errors = frozenset(name for name in options.rules if options.severity(name) is Severity.ERROR)
         self._probe = 1

@@ -16,7 +16,7 @@ from coordspec.checks.finding import CoordSpace, Finding
 from coordspec.checks.geometry import NORM1000
 from coordspec.checks.objects import check_object, object_signature
 from coordspec.checks.record import check_field, check_record, missing_fields
-from coordspec.contracts import record_contract, rule, rule_book
+from coordspec.contracts import SchemaLimits, record_contract, rule, rule_book
 from coordspec.coords import BIN_OF_TOKEN, MAX_BIN
 from coordspec.errors import Issue, Place, Severity
 from coordspec.jsonl.inputs import STDIN
@@ -44,7 +44,7 @@ class ValidateOptions:
     """How lines are checked. Every worker gets the same object.
 
     ``rules`` are the names of the rules that count; ``strict`` makes warnings errors; at most ``max_listed``
-    findings of one rule are kept of one file.
+    findings of one rule are kept of one file. ``schema`` is what somebody asks beyond the contract.
     """
 
     space: CoordSpace = CoordSpace.NORM1000
@@ -53,6 +53,7 @@ class ValidateOptions:
     max_line_bytes: int = MAX_LINE_BYTES
     max_listed: int = MAX_LISTED
     images: ImageCheck | None = None
+    schema: SchemaLimits | None = None
 
     def for_file(self, path: str) -> ValidateOptions:
         """The options for one file: where no image root was given, it is the file's folder."""
@@ -129,7 +130,7 @@ def explain_reference(data: bytes, length: int, options: ValidateOptions) -> Exp
 
 
 def _check_value(value: Any, options: ValidateOptions) -> Iterator[Finding]:
-    yield from check_record(value, options.space)
+    yield from check_record(value, options.space, options.schema)
     if options.images is not None:
         from coordspec.validate.images import check_images  # noqa: PLC0415 (Pillow only where images are looked at)
 
@@ -153,6 +154,7 @@ def locate_all(explained: Explained, data: bytes, number: int, offset: int) -> l
 
 
 _REQUIRED = frozenset(record_contract().required)
+_MIN_WIDTH, _MIN_HEIGHT = record_contract().min_width, record_contract().min_height
 _SCALARS = frozenset((str, int, float, bool, type(None)))
 _decode = msgspec.json.Decoder().decode
 
@@ -174,7 +176,8 @@ class Explainer:
     def __init__(self, options: ValidateOptions) -> None:
         self._options = options
         self._good_descs: set[str] = set()
-        self._quick = options.space is CoordSpace.NORM1000 and options.images is None
+        plain = record_contract().plain and options.schema is None
+        self._quick = plain and options.space is CoordSpace.NORM1000 and options.images is None
 
     def explain(self, data: bytes, length: int) -> Explained:
         """Every finding on one line; see ``explain_reference``."""
@@ -223,7 +226,7 @@ class Explainer:
         if value.keys() != _REQUIRED:
             strange = value.keys() - _REQUIRED
             findings += missing_fields(value)
-        if not (type(width) is int and width > 0 and type(height) is int and height > 0):
+        if not (type(width) is int and width >= _MIN_WIDTH and type(height) is int and height >= _MIN_HEIGHT):
             strange |= value.keys() & {"width", "height"}
         images = value.get("images")
         if not (type(images) is list and {type(path) for path in images} == {str} and plain_images(images)):
