@@ -15,6 +15,7 @@ from coordspec.checks.finding import CoordSpace
 from coordspec.contracts import rule_book
 from coordspec.jsonl.inputs import expand_inputs
 from coordspec.jsonl.write import write_whole
+from coordspec.own_schema import read_schema
 from coordspec.validate.explain import MAX_LINE_BYTES, MAX_LISTED, ImageCheck, ValidateOptions
 from coordspec.validate.run import Plan, baseline_text, input_bytes, read_baseline, validate_files
 from coordspec_cli.main import EXIT_CLEAN
@@ -34,6 +35,12 @@ def _cpus() -> int:
 @coord_space_option("What coordinates are: bins 0..999, or pixels within width and height (intermediate files).")
 @click.option("--strict", is_flag=True, help="Take every warning as an error.")
 @rule_options("data")
+@click.option(
+    "--schema",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="JSON Schema 2020-12 of what you ask of a record beyond the contract, which it never weakens.",
+)
 @click.option("--check-images", is_flag=True, help="Look at the image files: there, readable, of the size stated.")
 @click.option("--decode-images", is_flag=True, help="Read every pixel of them, to find truncated files. Slow.")
 @click.option(
@@ -84,6 +91,7 @@ def command(
     strict: bool,
     select: frozenset[str],
     ignore: frozenset[str],
+    schema: str | None,
     check_images: bool,
     decode_images: bool,
     image_root: Path | None,
@@ -114,6 +122,7 @@ def command(
         max_line_bytes=max_line_bytes,
         max_listed=max_errors,
         images=ImageCheck(image_root, decode_images) if looks else None,
+        schema=None if schema is None else read_schema(schema),
     )
     size = input_bytes(files)
     known = read_baseline(baseline) if baseline else {}
