@@ -30,8 +30,9 @@ from coordspec.infer.checklist import (
     trained_with,
 )
 from coordspec.infer.checkpoint import Checkpoint, open_checkpoint
-from coordspec.infer.forced import BASE, MASS, BestTemperature, Forced, Smoother, covered, forced, modes
+from coordspec.infer.forced import BestTemperature, Forced, Smoother, covered, forced, modes
 from coordspec.infer.options import InferOptions, Limits, Opening, RecordSource
+from coordspec.losses.stage1 import BASE_CE, VOCAB_MASS
 from coordspec.model.checkpoint import head_weight
 from coordspec.model.tiny import write_tiny_model
 from coordspec.rollout.parse import parse_rollout
@@ -226,7 +227,7 @@ def test_the_first_record_is_the_first_of_the_file() -> None:
 def record(number: int, logits: torch.Tensor, bins: list[int], mass: float = 1.0, **sums: float) -> Forced:
     """A record with these logits at its slots, this mean mass, and parts of the loss that are 0 unless given."""
     names = ("loss/coord_soft_ce", "loss/coord_w1", "loss/coord_hard_ce", "loss/coord_gate", "coord/expected_bin_error")
-    parts = {BASE: 0.0, **dict.fromkeys(names, 0.0), MASS: mass * len(bins)}
+    parts = {BASE_CE: 0.0, **dict.fromkeys(names, 0.0), VOCAB_MASS: mass * len(bins)}
     parts |= {f"loss/{name}": value for name, value in sums.items()}
     return Forced(place(number), 10, len(bins), parts, logits.double(), torch.tensor(bins))
 
@@ -281,7 +282,7 @@ def test_losses_are_means_over_their_targets() -> None:
     checks = ForcedChecks(LOSS, Limits())
     checks.add(record(0, peaks(5), [5], base_ce=6.0, coord_w1=1.0))
     checks.add(record(1, torch.cat([peaks(5)] * 3), [5] * 3, base_ce=2.0, coord_w1=1.0))
-    assert checks.losses()[BASE] == pytest.approx(8 / 20)
+    assert checks.losses()[BASE_CE] == pytest.approx(8 / 20)
     assert checks.losses()["loss/coord_w1"] == pytest.approx(2 / 4)
 
 

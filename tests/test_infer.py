@@ -15,13 +15,14 @@ import pytest
 from PIL import Image
 
 from answer_samples import Told, entry, ids_of, payload, table
+from coordspec.config.sections import Template
 from coordspec.config.training import Decoding
 from coordspec.coords import TOKENS
 from coordspec.errors import ContractError, InputError
 from coordspec.generate import Answer, CoordStat, Ended
 from coordspec.infer.answers import RecordAnswers, predict, records_of
 from coordspec.infer.checkpoint import Checkpoint, open_checkpoint
-from coordspec.infer.options import InferOptions, Opening, RecordSource
+from coordspec.infer.options import PROMPT_SETTINGS, InferOptions, Opening, RecordSource
 from coordspec.infer.run import PredictionOutput, infer, open_output
 from coordspec.model.checkpoint import PREPROCESS
 from coordspec.model.tiny import write_tiny_model
@@ -415,6 +416,11 @@ def test_a_checkpoint_that_would_see_something_else(home: Path, tmp_path: Path) 
     assert "resample was 2 and is 3" in message
     assert 'chat_template_sha256 was "0" and is' in message
     assert "coord_ids" not in message
+
+
+def test_settings_of_prompts_are_in_the_fingerprint_under_their_own_names(checkpoint: Checkpoint) -> None:
+    assert set(PROMPT_SETTINGS) == {*Template.model_fields} - {"max_length"}
+    assert {*PROMPT_SETTINGS} <= checkpoint.preprocess.keys()
 
 
 def test_prompts_and_limits_are_those_of_the_training(home: Path, tmp_path: Path) -> None:

@@ -22,11 +22,12 @@ from coordspec.config.training import Runaway
 from coordspec.contracts import Kind
 from coordspec.errors import ContractError, InputError
 from coordspec.match import pairwise_iou
+from coordspec.model.checkpoint import PREPROCESS
 from coordspec.record import DetObject
 from coordspec.rollout.parse import Rollout, parse_rollout
 from coordspec.rollout.reasons import DropReason, Fallback
 from coordspec.samples.dataset import TaskBatches
-from coordspec.samples.fingerprint import FILE, fingerprint, refuse_other_preprocessing
+from coordspec.samples.fingerprint import fingerprint, refuse_other_preprocessing
 from coordspec.target import build, ground_truth_target
 from coordspec.train.logs import METRICS, STAGE2_METRICS
 from coordspec.train.stage2 import rollouts
@@ -490,13 +491,13 @@ def test_what_is_refused_comes_as_a_value(tmp_path: Path) -> None:
 def test_a_model_of_another_template(tmp_path: Path) -> None:
     now = fingerprint(processor(), config().template)
     refuse_other_preprocessing(tmp_path, now)
-    (tmp_path / FILE).write_text(json.dumps(now))
+    (tmp_path / PREPROCESS).write_text(json.dumps(now))
     refuse_other_preprocessing(tmp_path, now)
-    (tmp_path / FILE).write_text(json.dumps({**now, "user_prompt": "Where?", "min_pixels": 1}))
+    (tmp_path / PREPROCESS).write_text(json.dumps({**now, "user_prompt": "Where?", "min_pixels": 1}))
     with pytest.raises(InputError) as caught:
         refuse_other_preprocessing(tmp_path, now)
     assert str(caught.value) == (
-        f'{tmp_path / FILE}: the model was trained with another template: user_prompt was "Where?" and is '
+        f'{tmp_path / PREPROCESS}: the model was trained with another template: user_prompt was "Where?" and is '
         f"{json.dumps(now['user_prompt'], ensure_ascii=False)}; min_pixels was 1 and is {now['min_pixels']}; its "
         "rollouts would be bad. Write what it was trained with, or delete this file if the change is meant"
     )

@@ -15,7 +15,7 @@ import torch
 import training_runs
 from conftest import Done
 from coordspec.errors import InputError
-from coordspec.samples.fingerprint import FILE
+from coordspec.model.checkpoint import PREPROCESS
 from coordspec.spec.binding import harness, scenario
 from coordspec.train import run as run_module
 from coordspec.train import trainer
@@ -214,7 +214,7 @@ def test_another_template_is_refused_in_stage_2_alone(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         trained(tmp_path / "stage2", other, AB, texts=told(), max_steps=1)
     assert str(caught.value).startswith(
-        f"{tmp_path / 'first/run/final' / FILE}: the model was trained with another template: user_prompt was "
+        f"{tmp_path / 'first/run/final' / PREPROCESS}: the model was trained with another template: user_prompt was "
     )
     assert not (tmp_path / "stage2/run").exists()
 

@@ -17,6 +17,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 DECODING: Final = Decoding()
 _TERMINATION: Final = Termination()
+_OPENING: Final = Opening({})
 _POSITIVE: Final = click.IntRange(min=1)
 _OR_NONE: Final = click.IntRange(min=0)
 
@@ -75,20 +76,20 @@ _OPTIONS: Final = (
     click.option(
         "--dtype",
         type=click.Choice(["auto", *get_args(Dtype)]),
-        default="auto",
+        default=_OPENING.dtype,
         show_default=True,
         help="Type of the weights; auto is the checkpoint's own.",
     ),
     click.option(
         "--attn-implementation",
         type=click.Choice(get_args(Attention)),
-        default="sdpa",
+        default=_OPENING.attn_implementation,
         show_default=True,
         help="Kernel of the attention.",
     ),
     click.option(
         "--device",
-        default="auto",
+        default=_OPENING.device,
         show_default=True,
         metavar="NAME",
         help="cpu, cuda, …; auto is a GPU where there is one.",

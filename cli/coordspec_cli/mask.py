@@ -116,7 +116,8 @@ def command(
     """
     if overwrite and html is None:
         raise click.UsageError("--overwrite does nothing without --html")
-    from coordspec.guard.files import TOKENIZER_FILE, load_table  # noqa: PLC0415 (needs packages of an extra)
+    from coordspec.guard.files import load_table  # noqa: PLC0415 (needs packages of an extra)
+    from coordspec.tokenizer import TOKENIZER_FILE  # noqa: PLC0415
     from coordspec.view import make_sample  # noqa: PLC0415
 
     sources = [data, str(tokenizer), str(tokenizer / TOKENIZER_FILE), *([rollouts] if rollouts else [])]

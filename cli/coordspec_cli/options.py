@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 import click
 
 from coordspec.checks.finding import CoordSpace
-from coordspec.contracts import rule, rule_book
+from coordspec.contracts import rule_book
+from coordspec.jsonl.inputs import MAX_LINE_BYTES
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -29,7 +30,7 @@ def max_line_bytes_option(text: str) -> Callable[[F], F]:
     return click.option(
         "--max-line-bytes",
         type=click.IntRange(min=1),
-        default=rule("too-long").params["max_line_bytes"],
+        default=MAX_LINE_BYTES,
         show_default=True,
         metavar="N",
         help=f"Longest line that is read; {text}",

@@ -13,10 +13,11 @@ import click
 
 from coordspec.checks.finding import CoordSpace
 from coordspec.contracts import rule_book
-from coordspec.jsonl.inputs import expand_inputs
+from coordspec.findings.outcome import MAX_LISTED
+from coordspec.jsonl.inputs import MAX_LINE_BYTES, expand_inputs
 from coordspec.jsonl.write import write_whole
 from coordspec.own_schema import read_schema
-from coordspec.validate.explain import MAX_LINE_BYTES, MAX_LISTED, ImageCheck, ValidateOptions
+from coordspec.validate.explain import ImageCheck, ValidateOptions
 from coordspec.validate.run import Plan, baseline_text, input_bytes, read_baseline, validate_files
 from coordspec_cli.main import EXIT_CLEAN
 from coordspec_cli.options import coord_space_option, rule_options

@@ -11,6 +11,8 @@ DEFAULT_IOU_GATE: Final = 0.3
 """A prediction and an object whose IoU is below are no match (contract, section 4)."""
 IOU_THRESHOLDS: Final = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 """0.5 to 0.95 in steps of 0.05, as COCO has them."""
+DUPLICATE_IOU: Final = 0.9
+"""Two predictions of one category and image that overlap this much are one object written twice."""
 
 
 def enclosing_box(poly: Sequence[N]) -> tuple[N, N, N, N]:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar
 
-from coordspec.rollout.grammar import WHITE_SPACE
+from coordspec.jsonl.parse import WHITE_SPACE
 
 if TYPE_CHECKING:
     from coordspec.rollout.parse import Rollout

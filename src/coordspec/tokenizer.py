@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
     AnyTokenizer: TypeAlias = Tokenizer | PreTrainedTokenizerBase
 
+TOKENIZER_FILE: Final = "tokenizer.json"
+"""What the file of a tokenizer is called in the folder of a checkpoint."""
 END_OF_TURN: Final = "<|im_end|>"
 """The token that ends an answer."""
 

@@ -11,7 +11,8 @@ from pydantic.fields import FieldInfo
 
 from coordspec.boxes import IOU_THRESHOLDS
 from coordspec.checks.text import first_special_token
-from coordspec.contracts import payload_contract, rule
+from coordspec.contracts import payload_contract
+from coordspec.jsonl.inputs import MAX_LINE_BYTES
 
 # ---------------------------------------------------------------- what sections are built from
 
@@ -195,7 +196,7 @@ class Data(Section):
         "The longest line of a contract file, as `--max-line-bytes` of `coordspec validate`.",
         unit="bytes",
         source="contracts/rules.yaml, too-long",
-        default=rule("too-long").params["max_line_bytes"],
+        default=MAX_LINE_BYTES,
     )
     max_samples: Count | None = setting(
         "Train on the first records only, as many as this; null for all.", unit="records", source=OWN, default=None

@@ -14,13 +14,12 @@ from coordspec.convert.coco_file import file_bytes, json_fault
 from coordspec.convert.nodes import EntryNode
 from coordspec.convert.pixels import SourceError
 from coordspec.errors import InputError
-from coordspec.jsonl.parse import parse_line
+from coordspec.jsonl.inputs import MAX_LINE_BYTES
+from coordspec.jsonl.parse import WHITE_SPACE, parse_line
 
 SHAPE: Final = "write one JSON object a line (JSON Lines), or one list of them"
-_WHITE: Final = b" \t\r\n"
 _PICKLE: Final = b"\x80"
 _PICKLE_SUFFIXES: Final = (".p", ".pkl", ".pickle")
-_MAX_LINE_BYTES: Final[int] = rule("too-long").params["max_line_bytes"]
 
 
 def read_entries(path: str) -> Iterator[EntryNode]:
@@ -38,7 +37,7 @@ def read_entries(path: str) -> Iterator[EntryNode]:
         return
     stream = data if isinstance(data, mmap.mmap) else io.BytesIO(data)
     for number, line in enumerate(iter(stream.readline, b""), 1):
-        if line.strip(_WHITE):
+        if line.strip(WHITE_SPACE):
             yield parsed(line.removesuffix(b"\n"), f"{path}:{number}")
 
 
@@ -48,7 +47,7 @@ def parsed(text: bytes, where: str) -> EntryNode:
     Raises:
         SourceError: it is none; ``where`` is its place.
     """
-    result = parse_line(text, len(text), _MAX_LINE_BYTES)
+    result = parse_line(text, len(text), MAX_LINE_BYTES)
     for fault in result.faults:
         broken = rule(fault.finding.rule)
         raise SourceError(where, f"{broken.message.format_map(fault.finding.values)} ({broken.code})")
@@ -57,7 +56,7 @@ def parsed(text: bytes, where: str) -> EntryNode:
 
 def _starts_a_list(data: bytes | mmap.mmap) -> bool:
     start = 0
-    while data[start : start + 1] and data[start : start + 1] in _WHITE:
+    while data[start : start + 1] and data[start : start + 1] in WHITE_SPACE:
         start += 1
     return data[start : start + 1] == b"["
 

@@ -69,7 +69,7 @@ class F1Table:
         return [{"iou": t, **_rates(self.at(t))} for t in self.thresholds]
 
 
-SHORT_NAMES: Final = {"50": 0.5, "95": 0.95}
+SHORT_NAMES: Final = {"50": IOU_THRESHOLDS[0], "95": IOU_THRESHOLDS[-1]}
 """The thresholds that have names of their own, such as ``f1_50``."""
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from coordspec.checks.finding import cut
 from coordspec.contracts import rule
@@ -12,7 +11,6 @@ from coordspec.errors import ContractError, Issue
 from coordspec.predictions.record import Prediction
 from coordspec.record import Record
 
-MAX_ISSUES: Final = 20
 """Faults of a data file after which no more are collected."""
 
 

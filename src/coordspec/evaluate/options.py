@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
+from coordspec.boxes import IOU_THRESHOLDS
 from coordspec.evaluate.categories import Categories
 
-IOU: Final = 0.5
+IOU: Final = IOU_THRESHOLDS[0]
 """Where one threshold is enough, a prediction of the same category that overlaps by as much counts as right."""
 
 

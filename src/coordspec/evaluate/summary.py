@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from coordspec.boxes import IOU_THRESHOLDS, polygon_area
+from coordspec.boxes import DUPLICATE_IOU, IOU_THRESHOLDS, polygon_area
 from coordspec.evaluate import bootstrap, buckets
 from coordspec.evaluate.bootstrap import Interval
 from coordspec.evaluate.calibration import CoordCalibration, Reliability, coord_calibration, reliability
@@ -24,8 +24,6 @@ from coordspec.outcomes import share
 from coordspec.predictions.record import PredictedObject, Prediction
 from coordspec.record import Record
 
-DUPLICATE_IOU: Final = 0.9
-"""Two predictions of one category and image that overlap this much are one object written twice."""
 TOP_UNKNOWN: Final = 20
 
 

@@ -6,21 +6,24 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from coordspec.boxes import IOU_THRESHOLDS
+from coordspec.evaluate.options import IOU
 from coordspec.findings.visible import visible
 from coordspec.stats import PIXEL_CLASSES
 
 Cell: TypeAlias = str | int
 TOP_CATEGORIES: Final = 20
+_ALL: Final = f"{IOU}:{IOU_THRESHOLDS[-1]}"
 _MEASURES: Final = {
-    "f1_50": "F1 at 0.5",
-    "f1_95": "F1 at 0.95",
-    "f1_mean": "F1 at 0.5:0.95",
-    "precision_50": "precision at 0.5",
-    "recall_50": "recall at 0.5",
+    "f1_50": f"F1 at {IOU}",
+    "f1_95": f"F1 at {IOU_THRESHOLDS[-1]}",
+    "f1_mean": f"F1 at {_ALL}",
+    "precision_50": f"precision at {IOU}",
+    "recall_50": f"recall at {IOU}",
 }
 _AP_ROWS: Final = {
-    "ap": "AP at 0.5:0.95",
-    "ap_50": "AP at 0.5",
+    "ap": f"AP at {_ALL}",
+    "ap_50": f"AP at {IOU}",
     "ap_75": "AP at 0.75",
     **{f"ap_{size}": f"AP {size}" for size in PIXEL_CLASSES},
     **{f"ar_{limit}": f"AR, {limit} predictions" for limit in ("1", "10", "100")},

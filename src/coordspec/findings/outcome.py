@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from coordspec.errors import InputError, Issue
+
+MAX_LISTED: Final = 1000
+"""How many findings a checking command lists, unless a person says otherwise; all are counted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple, Protocol
 from PIL import Image
 
 from coordspec.config.training import Termination
+from coordspec.jsonl.parse import WHITE_SPACE
 from coordspec.samples.prompt import Prompt
 
 WINDOW: Final = 16
@@ -82,7 +83,6 @@ class Generator(Protocol):
 
 
 _QUOTE, _ESCAPE, _COLON, _COMMA = b'"\\:,'
-_WHITE: Final = frozenset(b" \t\r\n")
 _OPEN: Final = ord("{")
 _OPENERS: Final = frozenset(b"{[")
 _CLOSERS: Final = frozenset(b"}]")
@@ -109,7 +109,7 @@ class Watch:
     def feed(self, data: bytes) -> Ended | None:
         """Take the bytes of the next token; why the answer ends with it, or None."""
         for byte in data:
-            if self._over or (byte in _WHITE and not self._in_string):
+            if self._over or (byte in WHITE_SPACE and not self._in_string):
                 continue
             if self._depth == 0:
                 self._depth, self._over = 1, byte != _OPEN

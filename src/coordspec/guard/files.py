@@ -6,21 +6,18 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
 
 from tokenizers import Tokenizer
 
 from coordspec.contracts import rule
 from coordspec.errors import ContractError, InputError, Issue, Place, Severity
-from coordspec.findings.outcome import Outcome
+from coordspec.findings.outcome import MAX_LISTED, Outcome
 from coordspec.guard.check import check_target
 from coordspec.jsonl.parse import parse_line
 from coordspec.jsonl.read import Line, read_lines
 from coordspec.rollout.tokens import TokenTable
 from coordspec.target.dump import target_from_json
-
-MAX_LISTED: Final = 1000
-TOKENIZER_FILE: Final = "tokenizer.json"
+from coordspec.tokenizer import TOKENIZER_FILE
 
 
 def load_table(path: Path) -> TokenTable:
@@ -54,8 +51,8 @@ def _tokenizer(text: str, file: Path) -> Tokenizer:
 def check_files(files: Sequence[str], table: TokenTable, max_line_bytes: int) -> Outcome:
     """Check every dumped target of JSONL files; ``-`` is standard input.
 
-    A blank line is none. The first 1000 issues are listed, and all are counted. A file that cannot be read to its end
-    is named in the outcome, and the others are checked.
+    A blank line is none. The first ``MAX_LISTED`` issues are listed, and all are counted. A file that cannot be read to
+    its end is named in the outcome, and the others are checked.
     """
     issues: list[Issue] = []
     by_rule: Counter[str] = Counter()

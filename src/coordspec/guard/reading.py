@@ -15,7 +15,7 @@ from coordspec.checks.objects import check_entry
 from coordspec.contracts import record_contract, rule
 from coordspec.coords import BIN_OF_TOKEN
 from coordspec.errors import Severity
-from coordspec.jsonl.parse import parse_line
+from coordspec.jsonl.parse import WHITE_SPACE, parse_line
 from coordspec.record import DetObject
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 _MARK: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"|[{}\[\],]', re.DOTALL)
 _KEY: Final = re.compile(rb'[ \t\r\n]*,?[ \t\r\n]*("(?:[^"\\]|\\.)*+")[ \t\r\n]*:[ \t\r\n]*', re.DOTALL)
 _GEOMETRIES: Final = record_contract().geometries
-_WHITE: Final = b" \t\r\n"
 _TEXT_RULES: Final = {"control-char-desc", "special-token-desc"}
 """Rules on a record's desc that a prediction need not follow: what a model wrote is never encoded anew."""
 
@@ -99,7 +98,7 @@ def read_target(ids: Sequence[int], table: TokenTable) -> Reading:
     data = table.join(ids)
     starts = [0, *accumulate(len(table.bytes_of[token_id]) for token_id in ids)]
     text = data[: starts[-2]]
-    opened = len(text) - len(text.lstrip(_WHITE)) + 1
+    opened = len(text) - len(text.lstrip(WHITE_SPACE)) + 1
     if text[opened - 1 : opened] != b"{":
         raise Unreadable("it does not start with {")
     close, commas = outermost_close(text, opened)
@@ -130,11 +129,11 @@ def outermost_close(text: bytes, opened: int) -> tuple[int | None, list[int]]:
 
 def _segments(text: bytes, opened: int, close: int, commas: Sequence[int]) -> Iterator[tuple[int, int]]:
     """Entries: the comma between two of them and the white space around it belong to the second."""
-    if not commas and not text[opened:close].strip(_WHITE):
+    if not commas and not text[opened:close].strip(WHITE_SPACE):
         return
     start = opened
     for border in (*commas, close):
-        end = start + len(text[start:border].rstrip(_WHITE))
+        end = start + len(text[start:border].rstrip(WHITE_SPACE))
         yield start, end
         start = end
 

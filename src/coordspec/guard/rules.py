@@ -16,14 +16,13 @@ from coordspec.checks.finding import Finding, cut
 from coordspec.contracts import NO_LOSS, Kind, Owner, payload_contract, rule
 from coordspec.guard.case import Case, CaseEntry, key_number
 from coordspec.guard.reading import outermost_close
-from coordspec.jsonl.parse import parse_line
+from coordspec.jsonl.parse import WHITE_SPACE, parse_line
 
 if TYPE_CHECKING:
     from coordspec.record import DetObject
     from coordspec.target.types import Slot
 
 Label = tuple[Owner, Kind]
-_WHITE: Final = b" \t\r\n"
 
 
 def entries_accounted_for(case: Case) -> Iterator[Finding]:
@@ -68,7 +67,8 @@ def strict_json(case: Case) -> Iterator[Finding]:
     data = case.reading.data[: case.reading.close + 1]
     if case.dropped:
         dropped = {piece.start for piece in case.dropped}
-        sound = [data[p.start : p.end].lstrip(_WHITE + b",") for p in case.reading.pieces if p.start not in dropped]
+        pieces = [piece for piece in case.reading.pieces if piece.start not in dropped]
+        sound = [data[piece.start : piece.end].lstrip(WHITE_SPACE + b",") for piece in pieces]
         data = b"{" + b", ".join(sound) + b"}"
     if _plainly_strict(data):
         return
@@ -132,7 +132,7 @@ def generated_prefix(case: Case) -> Iterator[Finding]:
     ids = ids[: ids.index(case.table.end_id)] if case.table.end_id in ids else ids
     rollout = case.table.join(ids)
     if report.fallback is not None:
-        if rollout.lstrip(_WHITE).startswith(b"{"):
+        if rollout.lstrip(WHITE_SPACE).startswith(b"{"):
             yield Finding("prefix-text", ("report", "fallback"), {"position": 0})
         return
     cut_at = case.retained[-1].piece.end if case.retained else case.reading.opened
@@ -166,7 +166,7 @@ def weights_and_labels(case: Case) -> Iterator[Finding]:
     for position, (start, end) in enumerate(pairwise(starts)):
         here = labels[start:end]
         if here.count(here[0]) < len(here):
-            here = [label for label, byte in zip(here, data[start:end], strict=True) if byte not in _WHITE] or here
+            here = [label for label, byte in zip(here, data[start:end], strict=True) if byte not in WHITE_SPACE] or here
         weights = [case.policy.weight(*label) for label in dict.fromkeys(here)]
         lowest = min(weights)
         owner, kind = list(dict.fromkeys(here))[weights.index(lowest)]

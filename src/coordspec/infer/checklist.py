@@ -19,8 +19,9 @@ from coordspec.evaluate.calibration import MASSES
 from coordspec.generate import Answer, Ended, Generator
 from coordspec.infer.answers import LIMITS, RecordAnswers
 from coordspec.infer.checkpoint import Checkpoint
-from coordspec.infer.forced import BASE, MASS, BestTemperature, Forced, Smoother, covered, forced, modes
+from coordspec.infer.forced import BestTemperature, Forced, Smoother, covered, forced, modes
 from coordspec.infer.options import InferOptions, Limits, RecordSource
+from coordspec.losses.stage1 import BASE_CE, VOCAB_MASS
 from coordspec.notes import Note
 from coordspec.outcomes import is_strict
 from coordspec.rollout.parse import Rollout, parse_rollout
@@ -136,7 +137,7 @@ class ForcedChecks:
         for name, value in record.sums.items():
             self._sums[name] += value  # type: ignore[assignment]  # typeshed counts in integers alone
         self._finite.add(all(map(math.isfinite, record.sums.values())), 1, record.place)
-        if self._first_without_mass is None and not record.sums[MASS] >= self._limits.coord_mass * record.coords:
+        if self._first_without_mass is None and not record.sums[VOCAB_MASS] >= self._limits.coord_mass * record.coords:
             self._first_without_mass = record.place
         usable_C = record.logits_CK.isfinite().all(dim=1)
         if usable_C.any():
@@ -158,7 +159,7 @@ class ForcedChecks:
     def losses(self) -> dict[str, float]:
         """The parts of the loss by their names in the log of a run, each a mean over its targets."""
         return {
-            name: total / max(1, self._base if name == BASE else self._coords) for name, total in self._sums.items()
+            name: total / max(1, self._base if name == BASE_CE else self._coords) for name, total in self._sums.items()
         }
 
     def calibration(self) -> dict[str, Any]:
@@ -169,7 +170,7 @@ class ForcedChecks:
 
     def items(self) -> list[CheckItem]:
         """The items, once all records are there."""
-        limits, mass = self._limits, self.losses()[MASS]
+        limits, mass = self._limits, self.losses()[VOCAB_MASS]
         short = {level: level - share.value for level, share in self._covered.items()}
         worst = max(short, key=short.__getitem__)
         behind = short[worst]

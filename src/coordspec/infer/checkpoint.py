@@ -21,7 +21,7 @@ from coordspec.model.checkpoint import (
     load_model,
     load_processor,
 )
-from coordspec.model.folder import MARKS
+from coordspec.model.folder import ADAPTER_CONFIG, CONFIG
 from coordspec.rollout.tokens import TokenTable
 from coordspec.samples.fingerprint import Fingerprint, differences, fingerprint, read_fingerprint
 from coordspec.samples.prompt import Prompter
@@ -71,8 +71,7 @@ def open_checkpoint(path: Path, opening: Opening) -> Checkpoint:
 
 
 def _refuse_adapter(path: Path) -> None:
-    config, adapter = MARKS
-    if (path / adapter).is_file() and not (path / config).is_file():
+    if (path / ADAPTER_CONFIG).is_file() and not (path / CONFIG).is_file():
         raise InputError(str(path), "holds an adapter and no whole model; merge it first, with `coordspec merge-lora`")
 
 

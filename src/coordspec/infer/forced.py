@@ -20,6 +20,7 @@ from coordspec.evaluate.calibration import MASSES
 from coordspec.infer.checkpoint import Checkpoint
 from coordspec.losses.fused import CoordScores, HeadLoss, head_loss
 from coordspec.losses.rows import CeRows, CoordRows, Supervised, ids_of, supervised_rows
+from coordspec.losses.stage1 import BASE_CE, BIN_ERROR, GATE, HARD_CE, SOFT_CE, VOCAB_MASS, W1
 from coordspec.model.checkpoint import head_weight
 from coordspec.model.forward import hidden_states
 from coordspec.predictions.coord_stats import coord_stats
@@ -113,10 +114,6 @@ class BestTemperature:
 # ---------------------------------------------------------------- losses and logits
 
 
-BASE: Final = "loss/base_ce"
-MASS: Final = "coord/vocab_mass"
-
-
 @dataclass(frozen=True, slots=True)
 class Forced:
     """One record under teacher forcing.
@@ -169,14 +166,14 @@ def _of_row(row: int, length: int, place: Place, rows: Supervised, found: HeadLo
     scores: CoordScores = found.coord
     assert scores.gate_M is not None, "the gate was measured"
     terms = {
-        "loss/coord_soft_ce": scores.soft_ce_M,
-        "loss/coord_w1": scores.w1_M,
-        "loss/coord_hard_ce": scores.hard_ce_M,
-        "loss/coord_gate": scores.gate_M,
-        MASS: scores.gate_M.neg().exp(),
-        "coord/expected_bin_error": scores.bin_error_M,
+        SOFT_CE: scores.soft_ce_M,
+        W1: scores.w1_M,
+        HARD_CE: scores.hard_ce_M,
+        GATE: scores.gate_M,
+        VOCAB_MASS: scores.gate_M.neg().exp(),
+        BIN_ERROR: scores.bin_error_M,
     }
-    sums = {BASE: float(found.ce_N[base_N].double().sum())}
+    sums = {BASE_CE: float(found.ce_N[base_N].double().sum())}
     sums |= {name: float(term_M[coord_M].double().sum()) for name, term_M in terms.items()}
     return Forced(
         place,

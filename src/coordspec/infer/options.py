@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
-from coordspec.config.sections import Attention, Dtype
+from coordspec.config.sections import Attention, Dtype, Model
 from coordspec.config.training import Decoding, GenerateBatch, Termination
 
 PROMPT_SETTINGS: Final = ("system_prompt", "user_prompt", "min_pixels", "max_pixels")
@@ -27,7 +27,7 @@ class Opening:
 
     template: Mapping[str, Any]
     dtype: OwnDtype = "auto"
-    attn_implementation: Attention = "sdpa"
+    attn_implementation: Attention = Model.model_fields["attn_implementation"].default
     device: str = "auto"
     unknown_preprocessing: bool = False
 

@@ -19,7 +19,7 @@ from coordspec.hashes import file_sha256, text_sha256, weights_sha256
 from coordspec.infer.answers import RecordAnswers, predict
 from coordspec.infer.checkpoint import Checkpoint
 from coordspec.infer.options import InferOptions, RecordSource
-from coordspec.jsonl.inputs import STDIN
+from coordspec.jsonl.inputs import COMPRESSED, STDIN
 from coordspec.jsonl.read import read_lines
 from coordspec.jsonl.write import refuse_output
 from coordspec.notes import Note, counting, silent
@@ -32,7 +32,6 @@ from coordspec.samples.fingerprint import differences
 # ---------------------------------------------------------------- the prediction file
 
 
-_COMPRESSED: Final = (".gz", ".zst")
 _BLOCK_BYTES: Final = 1 << 16
 
 
@@ -89,7 +88,7 @@ def refuse_name(out: Path) -> None:
     Raises:
         InputError: a file of this name cannot be continued.
     """
-    if str(out) == STDIN or out.name.endswith(_COMPRESSED):
+    if str(out) == STDIN or out.name.endswith(COMPRESSED):
         what = "standard output" if str(out) == STDIN else "a compressed file"
         raise InputError(str(out), f"is {what}, which an interrupted run could not continue; name a .jsonl file")
 

@@ -6,11 +6,18 @@ import glob
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 
+from coordspec.contracts import rule
 from coordspec.errors import InputError
 
-STDIN = "-"
-SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst")
+STDIN: Final = "-"
+GZIP, ZSTD = ".gz", ".zst"
+COMPRESSED: Final = (GZIP, ZSTD)
+"""What the name of a file ends with that is compressed."""
+SUFFIXES: Final = (".jsonl", *(f".jsonl{end}" for end in COMPRESSED))
+MAX_LINE_BYTES: Final[int] = rule("too-long").params["max_line_bytes"]
+"""The longest line that is read, unless a person says otherwise."""
 
 
 def expand_inputs(words: Iterable[str]) -> list[str]:

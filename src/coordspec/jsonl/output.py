@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from coordspec.jsonl.inputs import STDIN
+from coordspec.jsonl.inputs import GZIP, STDIN, ZSTD
 from coordspec.jsonl.write import write_whole
 
 STDOUT = STDIN
@@ -37,10 +37,10 @@ def open_output(path: str, *, overwrite: bool, source: str) -> Iterator[ByteSink
         return
     sources = [] if source == STDIN else [source]
     with write_whole(Path(path), overwrite=overwrite, sources=sources) as stream:
-        if path.endswith(".gz"):
+        if path.endswith(GZIP):
             with gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0) as packed:
                 yield packed
-        elif path.endswith(".zst"):
+        elif path.endswith(ZSTD):
             import zstandard  # noqa: PLC0415 (only where such a file is written)
 
             with zstandard.ZstdCompressor().stream_writer(stream, closefd=False) as packed_zst:

@@ -14,7 +14,8 @@ from coordspec.errors import Pointer
 from coordspec.jsonl.scan import MAX_DEPTH, scan
 
 BOM: Final = b"\xef\xbb\xbf"
-_WHITE: Final = b" \t\r\n"
+WHITE_SPACE: Final = b" \t\r\n"
+"""What JSON calls white space; no other character is."""
 _CONTAINERS: Final = frozenset((dict, list))
 
 _decode = msgspec.json.Decoder().decode
@@ -92,7 +93,7 @@ def _scan(data: bytes) -> ParsedLine:
     if data.startswith(BOM):
         faults.append(TextFault(Finding("byte-order-mark", (), {}), 0))
         body = data[len(BOM) :]
-    if not body.strip(_WHITE):
+    if not body.strip(WHITE_SPACE):
         return ParsedLine(None, False, [*faults, TextFault(Finding("blank-line", (), {}), 0)])
     try:
         text = body.decode("utf-8")

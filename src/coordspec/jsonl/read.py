@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from coordspec.errors import InputError
-from coordspec.jsonl.inputs import STDIN
+from coordspec.jsonl.inputs import GZIP, STDIN, ZSTD
 
 BLOCK_BYTES = 1 << 17
 
@@ -51,7 +51,7 @@ def open_bytes(path: str) -> Iterator[IO[bytes]]:
     except OSError as error:  # gzip.BadGzipFile is one
         raise InputError(path, error.strerror or str(error)) from error
     except (EOFError, zlib.error) as error:
-        raise InputError(path, f"broken {'zstd' if path.endswith('.zst') else 'gzip'} data: {error}") from error
+        raise InputError(path, f"broken {'zstd' if path.endswith(ZSTD) else 'gzip'} data: {error}") from error
     except _zstd_errors() as error:
         raise InputError(path, f"broken zstd data: {error}") from error
 
@@ -61,9 +61,9 @@ def _open(path: str) -> AbstractContextManager[Any]:
         if sys.stdin is None:
             raise InputError(path, "standard input is closed")
         return nullcontext(sys.stdin.buffer)
-    if path.endswith(".gz"):
+    if path.endswith(GZIP):
         return gzip.open(path, "rb")
-    if path.endswith(".zst"):
+    if path.endswith(ZSTD):
         return _ZstdFile(path)
     return Path(path).open("rb", buffering=0)
 

@@ -6,6 +6,7 @@ T positions · D hidden size · V vocabulary · K coord tokens.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -14,6 +15,12 @@ from coordspec.config.sections import CoordSoftCeW1
 from coordspec.coords import CoordVocab
 from coordspec.losses.fused import head_loss
 from coordspec.losses.rows import CeRows, CoordRows, ids_of, supervised_rows
+
+BASE_CE: Final = "loss/base_ce"
+SOFT_CE, W1, HARD_CE, GATE = "loss/coord_soft_ce", "loss/coord_w1", "loss/coord_hard_ce", "loss/coord_gate"
+VOCAB_MASS, BIN_ERROR = "coord/vocab_mass", "coord/expected_bin_error"
+COORD_PARTS: Final = (SOFT_CE, W1, HARD_CE, GATE, VOCAB_MASS, BIN_ERROR)
+"""Names of the parts in the log of a run and in the checklist: that of ordinary targets, and those of coordinates."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,11 +27,12 @@ from transformers import (
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from transformers.utils import logging as progress
 
-from coordspec.config.sections import Attention, Dtype
+from coordspec.config.sections import Attention, Dtype, Model
 from coordspec.coords import CoordVocab
 from coordspec.errors import InputError
 from coordspec.model.chat import IMAGE_PAD
-from coordspec.tokenizer import END_OF_TURN
+from coordspec.model.folder import CONFIG
+from coordspec.tokenizer import END_OF_TURN, TOKENIZER_FILE
 
 VisionLanguageModel: TypeAlias = Qwen3VLForConditionalGeneration | Qwen2_5_VLForConditionalGeneration
 
@@ -42,10 +43,8 @@ MODELS: Final[Mapping[str, type[PreTrainedModel]]] = {
 """The classes that can be loaded, by the ``model_type`` of config.json."""
 
 
-CONFIG: Final = "config.json"
 WEIGHTS: Final = "model.safetensors"
 INDEX: Final = "model.safetensors.index.json"
-TOKENIZER: Final = "tokenizer.json"
 PREPROCESSOR: Final = "preprocessor_config.json"
 _BROKEN_FILE: Final = (
     *(OSError, ValueError, RuntimeError, ImportError),
@@ -54,7 +53,7 @@ _BROKEN_FILE: Final = (
 KEPT: Final = ("video_preprocessor_config.json",)
 """Files that nothing here reads and others want: they go along from checkpoint to checkpoint."""
 PREPROCESS: Final = "preprocess.json"
-"""What was done to images and prompts in training; ``train.fingerprint`` writes and compares it."""
+"""What was done to images and prompts in training; ``samples.fingerprint`` writes and compares it."""
 PICKLES: Final = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 SHOWN: Final = 3
 
@@ -89,7 +88,10 @@ class Processor:
 
 
 def load_model(
-    path: Path, *, dtype: Dtype | Literal["auto"] = "float32", attn_implementation: Attention = "sdpa"
+    path: Path,
+    *,
+    dtype: Dtype | Literal["auto"] = Model.model_fields["dtype"].default,
+    attn_implementation: Attention = Model.model_fields["attn_implementation"].default,
 ) -> VisionLanguageModel:
     """The model of a checkpoint folder, in evaluation mode, on the CPU.
 
@@ -157,8 +159,9 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerFast:
     Raises:
         InputError: there is no tokenizer.json, it is broken, or it lacks the chat form or its tokens.
     """
-    if not (path / TOKENIZER).is_file():
-        raise InputError(str(path), f"has no {TOKENIZER}; save the tokenizer in the form of the tokenizers library")
+    if not (path / TOKENIZER_FILE).is_file():
+        reason = f"has no {TOKENIZER_FILE}; save the tokenizer in the form of the tokenizers library"
+        raise InputError(str(path), reason)
     with _errors_of(path):
         tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
@@ -271,7 +274,7 @@ def _check_weights(path: Path) -> None:
 
 def _check_rows(path: Path, model: VisionLanguageModel) -> None:
     """Every id of the tokenizer has a row in the embedding and in the head."""
-    if not (path / TOKENIZER).is_file():
+    if not (path / TOKENIZER_FILE).is_file():
         return
     highest = max(load_tokenizer(path).get_vocab().values())
     rows = min(embedding_weight(model).shape[0], head_weight(model).shape[0])

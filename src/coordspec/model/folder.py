@@ -12,7 +12,8 @@ from typing import Final
 
 from coordspec.errors import InputError
 
-MARKS: Final = ("config.json", "adapter_config.json")
+CONFIG, ADAPTER_CONFIG = "config.json", "adapter_config.json"
+MARKS: Final = (CONFIG, ADAPTER_CONFIG)
 """Files that tell a folder that a checkpoint was saved in: of a model, or of an adapter."""
 
 

@@ -25,10 +25,9 @@ from coordspec.model.checkpoint import (
     read_json,
     save_checkpoint,
 )
-from coordspec.model.folder import refuse_folder, write_folder
+from coordspec.model.folder import ADAPTER_CONFIG, refuse_folder, write_folder
 from coordspec.model.parts import is_frozen, part_of
 
-ADAPTER_CONFIG: Final = "adapter_config.json"
 ADAPTER_WEIGHTS: Final = "adapter_model.safetensors"
 EMBEDDING, HEAD = "embed_tokens", "lm_head"
 

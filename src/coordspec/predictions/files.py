@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
 
 from coordspec.checks.finding import cut
 from coordspec.contracts import rule
@@ -15,8 +14,8 @@ from coordspec.jsonl.read import Line, read_lines
 from coordspec.predictions.check import issues_of
 from coordspec.predictions.record import Prediction
 from coordspec.predictions.run import Run, read_run
+from coordspec.record import MAX_ISSUES
 
-MAX_ISSUES: Final = 20
 """Faults of a file after which no more are collected."""
 
 

@@ -10,15 +10,14 @@ from typing import Final, NamedTuple
 
 from coordspec.checks.finding import CoordSpace, Finding
 from coordspec.checks.record import check_record
-from coordspec.contracts import rule
-from coordspec.jsonl.parse import BOM, ParsedLine, parse_line
+from coordspec.jsonl.inputs import MAX_LINE_BYTES
+from coordspec.jsonl.parse import BOM, WHITE_SPACE, ParsedLine, parse_line
 from coordspec.repair.objects import SAFE_REPAIRS, UNSAFE_REPAIRS, Repair
 from coordspec.repair.raw import Piece, list_items, replaced
 
 BYTE_ORDER_MARK: Final = "byte-order-mark"
 BLANK_LINE: Final = "blank-line"
 _DUPLICATE_KEY: Final = "duplicate-key"
-_WHITE: Final = b" \t\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +26,7 @@ class RepairOptions:
 
     unsafe: bool = False
     space: CoordSpace = CoordSpace.NORM1000
-    max_line_bytes: int = rule("too-long").params["max_line_bytes"]
+    max_line_bytes: int = MAX_LINE_BYTES
 
     @property
     def repairs(self) -> Mapping[str, Repair]:
@@ -55,7 +54,7 @@ def repair_line(data: bytes, options: RepairOptions) -> Repaired:
     while body.startswith(BOM):
         body = body[len(BOM) :]
     done = Counter({BYTE_ORDER_MARK: 1} if len(body) < len(data) else {})
-    if not body.strip(_WHITE):
+    if not body.strip(WHITE_SPACE):
         return Repaired(None, done + Counter({BLANK_LINE: 1}), Counter())
     parsed = parse_line(body, len(body), options.max_line_bytes)
     text, repairs = _repair_objects(body, parsed, options.repairs)

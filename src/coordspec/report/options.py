@@ -7,9 +7,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from coordspec.contracts import rule
 from coordspec.evaluate.categories import Categories
 from coordspec.evaluate.options import IOU
+from coordspec.jsonl.inputs import MAX_LINE_BYTES
 
 
 class Order(StrEnum):
@@ -52,7 +52,7 @@ class ReportOptions:
     iou: float = IOU
     categories: Categories = field(default_factory=Categories)
     partial: bool = False
-    max_line_bytes: int = rule("too-long").params["max_line_bytes"]
+    max_line_bytes: int = MAX_LINE_BYTES
 
 
 DEFAULTS: Final = ReportOptions()

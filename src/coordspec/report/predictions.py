@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from coordspec.boxes import IOU_THRESHOLDS
 from coordspec.coords import MAX_BIN
 from coordspec.errors import InputError, Issue
 from coordspec.evaluate.join import Joined, join
 from coordspec.evaluate.judge import Judged, judge, match_counts
-from coordspec.evaluate.options import EvalOptions
+from coordspec.evaluate.options import IOU, EvalOptions
 from coordspec.evaluate.scenes import as_box
 from coordspec.evaluate.summary import Evaluation, evaluate
 from coordspec.findings.visible import plural, shown
@@ -33,9 +34,9 @@ from coordspec.validate.run import known_bytes
 MAX_CATEGORIES: Final = 200
 """Rows of the table by category."""
 _CALIBRATION: Final = {
-    "score": ("Scores", "Right: same category, IoU from 0.5."),
-    "score_coord": ("Scores of the place", "Right: IoU from 0.5 with any object."),
-    "score_desc": ("Scores of the words", "Of predictions with IoU from 0.5; right: same category."),
+    "score": ("Scores", f"Right: same category, IoU from {IOU}."),
+    "score_coord": ("Scores of the place", f"Right: IoU from {IOU} with any object."),
+    "score_desc": ("Scores of the words", f"Of predictions with IoU from {IOU}; right: same category."),
 }
 
 
@@ -122,7 +123,7 @@ def _facts(judged: Sequence[Judged], evaluation: Evaluation, options: ReportOpti
         fact("F1", counts.f1, f"same category, IoU from {options.iou:g}"),
         fact("precision", counts.precision),
         fact("recall", counts.recall),
-        fact("mean F1", table.f1_mean, "IoU 0.5 to 0.95"),
+        fact("mean F1", table.f1_mean, f"IoU {IOU} to {IOU_THRESHOLDS[-1]}"),
         fact("F1 of boxes", evaluation.boxes.class_agnostic.f1_mean, "any category, the same mean"),
         fact("images", evaluation.images),
         fact("objects", table.truths),

@@ -9,12 +9,10 @@ import re
 from typing import Final
 
 from coordspec.contracts import payload_contract, record_contract
-
-WHITE_SPACE: Final = b" \t\r\n"
-"""What JSON calls white space; no other character is."""
+from coordspec.jsonl.parse import WHITE_SPACE
 
 _PREFIX: Final = payload_contract().prefix
-_S = rb"[ \t\r\n]*+"
+_S = rb"[" + re.escape(WHITE_SPACE) + rb"]*+"
 _STRING = rb'[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+'
 _SPECIAL = rb'<\|[^"|\\]*+\|>'
 _ITEM = rb'"' + _SPECIAL + rb'"'

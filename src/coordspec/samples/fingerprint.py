@@ -16,8 +16,6 @@ from coordspec.tokenizer import backend
 Fingerprint: TypeAlias = Mapping[str, Any]
 """Short facts by name, and hashes where the fact is long; equal if and only if preprocessing is."""
 
-FILE: Final = PREPROCESS
-
 _IMAGE_SETTINGS: Final = (
     "patch_size",
     "temporal_patch_size",
@@ -64,7 +62,7 @@ def read_fingerprint(checkpoint: Path) -> Fingerprint:
     Raises:
         InputError: there is none, or it cannot be read.
     """
-    path = checkpoint / FILE
+    path = checkpoint / PREPROCESS
     try:
         loaded = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -82,7 +80,7 @@ def refuse_other_preprocessing(checkpoint: Path, now: Fingerprint) -> None:
     Raises:
         InputError: they differ; everything that does is named.
     """
-    path = checkpoint / FILE
+    path = checkpoint / PREPROCESS
     found = differences(read_fingerprint(checkpoint), now) if path.exists() else []
     if found:
         raise InputError(

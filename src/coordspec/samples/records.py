@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coordspec.errors import ContractError, InputError, Place
+from coordspec.jsonl.inputs import COMPRESSED
 from coordspec.record import Record, record_of_line
 
 # ---------------------------------------------------------------- where lines are
@@ -23,7 +24,6 @@ Offsets: TypeAlias = NDArray[np.int64]
 
 _BLOCK_BYTES: Final = 1 << 20
 _LINE_FEED: Final = ord("\n")
-_COMPRESSED: Final = (".gz", ".zst")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def index_lines(path: str, max_lines: int | None = None) -> LineIndex:
     Raises:
         InputError: the file cannot be read, is compressed, or changes while it is read.
     """
-    if path.endswith(_COMPRESSED):
+    if path.endswith(COMPRESSED):
         raise InputError(path, "is compressed, and training draws lines in any order; decompress it first")
     if not Path(path).is_file():
         raise InputError(path, "no such file" if not Path(path).exists() else "is no plain file")

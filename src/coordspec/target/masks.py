@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from coordspec.contracts import Kind, MaskPolicy, Owner
-from coordspec.rollout.grammar import WHITE_SPACE
+from coordspec.jsonl.parse import WHITE_SPACE
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -16,7 +16,7 @@ from coordspec.config.model import Config
 from coordspec.config.sections import Data
 from coordspec.config.training import Training
 from coordspec.errors import ContractError, InputError, Severity
-from coordspec.findings.outcome import Outcome
+from coordspec.findings.outcome import MAX_LISTED, Outcome
 from coordspec.model.checkpoint import Processor, load_config
 from coordspec.ranks import FIRST, rank, world
 from coordspec.samples.dataset import Batches, Samples
@@ -25,7 +25,7 @@ from coordspec.samples.images import ImageLimits, refuse_large, root_of
 from coordspec.samples.records import Records
 from coordspec.samples.stream import Measure, RankBatches, Stream, sample_lengths
 from coordspec.train.run_dir import data_seed
-from coordspec.validate.explain import MAX_LISTED, ImageCheck, ValidateOptions
+from coordspec.validate.explain import ImageCheck, ValidateOptions
 from coordspec.validate.run import Plan, input_bytes, validate_files
 
 # ---------------------------------------------------------------- before the run

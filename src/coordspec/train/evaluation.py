@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from coordspec.boxes import DUPLICATE_IOU
 from coordspec.config.model import Config
 from coordspec.config.training import Decoding
 from coordspec.config.training import GenerateBatch as Together
@@ -16,7 +17,6 @@ from coordspec.evaluate.categories import Categories
 from coordspec.evaluate.f1 import F1Table, score_free
 from coordspec.evaluate.overlaps import repeats
 from coordspec.evaluate.scenes import Geometry, make_scenes
-from coordspec.evaluate.summary import DUPLICATE_IOU
 from coordspec.generate import ModelGenerator, Request
 from coordspec.generate.answer import WINDOW
 from coordspec.match import match_objects, pairwise_iou

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from coordspec.boxes import DUPLICATE_IOU
 from coordspec.config.sections import Logging
 from coordspec.outcomes import MEANINGS
 from coordspec.rollout.reasons import DropReason
@@ -46,7 +47,7 @@ STAGE2_METRICS: Final[Mapping[str, str]] = {
     "rollout/matched_iou": "Sum of their IoUs.",
     "rollout/fp": "Valid entries without a match.",
     "rollout/fn_injected": "Objects without a match, which are written into the target.",
-    "rollout/duplicates": "Valid entries that repeat an earlier one: same desc, IoU from 0.9 on.",
+    "rollout/duplicates": f"Valid entries that repeat an earlier one: same desc, IoU from {DUPLICATE_IOU} on.",
     **{f"rollout/dropped/{reason}": f"Entries dropped as {reason}." for reason in DropReason},
     **{f"rollout/{name}": f"Share of the rollouts that {MEANINGS[name]}; of all logged together." for name in MEANINGS},
     "rollout/mean_tokens": "Mean length of a rollout, in tokens.",
@@ -102,7 +103,8 @@ METRICS: Final[Mapping[str, str]] = {
     **{f"eval/{name}": f"Share of the answers that {MEANINGS[name]}." for name in MEANINGS},
     "eval/tokens_per_answer": "Mean length of an answer, in tokens.",
     "eval/mean_matched_iou": "Mean IoU of the pairs that Channel-B would match at iou_gate, whatever they are called.",
-    "eval/duplicate_rate": "Share of the predicted objects that repeat an earlier one: same desc, IoU from 0.9 on.",
+    "eval/duplicate_rate": "Share of the predicted objects that repeat an earlier one: same desc, IoU from "
+    f"{DUPLICATE_IOU} on.",
 }
 """Every name that a run logs, and what it means; values of a line are means over its optimizer steps.
 

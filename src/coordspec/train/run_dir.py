@@ -15,8 +15,8 @@ from coordspec.config.model import Config
 from coordspec.contracts import contract_bytes, contract_files
 from coordspec.errors import InputError
 from coordspec.hashes import bytes_sha256, file_sha256
+from coordspec.model.checkpoint import PREPROCESS
 from coordspec.run_files import CHECKPOINT, PROVENANCE, checkpoints, read_provenance
-from coordspec.samples.fingerprint import FILE as PREPROCESS
 from coordspec.samples.fingerprint import Fingerprint, changes, differences, read_fingerprint, shown
 
 # ---------------------------------------------------------------- what a run came from

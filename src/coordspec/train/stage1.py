@@ -12,7 +12,7 @@ from coordspec.config.model import Config
 from coordspec.coords import CoordVocab
 from coordspec.errors import CoordspecError
 from coordspec.losses.rows import IGNORE_INDEX
-from coordspec.losses.stage1 import Stage1Loss, stage1_loss
+from coordspec.losses.stage1 import BASE_CE, COORD_PARTS, GATE, HARD_CE, SOFT_CE, W1, Stage1Loss, stage1_loss
 from coordspec.model.checkpoint import VisionLanguageModel
 from coordspec.model.forward import head_weights, hidden_states
 from coordspec.samples.batch import Batch, BatchGuard
@@ -20,7 +20,6 @@ from coordspec.samples.dataset import checked
 from coordspec.train.objective import Prepared, StepLoss
 
 BASE, COORD, SAMPLES, TOKENS = "count/base", "count/coord", "count/samples", "count/tokens"
-BASE_CE = "loss/base_ce"
 
 
 class Stage1:
@@ -41,7 +40,7 @@ class Stage1:
     @property
     def parts(self) -> Mapping[str, str]:
         """Metric names of the parts of the loss, and which count each is divided by."""
-        return {BASE_CE: BASE} if self._spec is None else {BASE_CE: BASE, **dict.fromkeys(_COORD_PARTS, COORD)}
+        return {BASE_CE: BASE} if self._spec is None else {BASE_CE: BASE, **dict.fromkeys(COORD_PARTS, COORD)}
 
     def prepare(self, loaded: Sequence[Batch | CoordspecError], step: int) -> list[Prepared]:  # noqa: ARG002 (as agreed)
         """The batches as they were loaded, checked and counted.
@@ -95,10 +94,10 @@ class Stage1:
             return means[BASE_CE]
         return (
             means[BASE_CE]
-            + spec.soft_ce_weight * means["loss/coord_soft_ce"]
-            + spec.w1_weight * means["loss/coord_w1"]
-            + spec.ce_weight * means["loss/coord_hard_ce"]
-            + spec.gate_weight * means["loss/coord_gate"]
+            + spec.soft_ce_weight * means[SOFT_CE]
+            + spec.w1_weight * means[W1]
+            + spec.ce_weight * means[HARD_CE]
+            + spec.gate_weight * means[GATE]
         )
 
     def metrics(self, sums: Mapping[str, float], steps: int) -> Mapping[str, float]:
@@ -113,16 +112,6 @@ class Stage1:
         """There is nothing to go on from."""
 
 
-_COORD_PARTS: Final = (
-    "loss/coord_soft_ce",
-    "loss/coord_w1",
-    "loss/coord_hard_ce",
-    "loss/coord_gate",
-    "coord/vocab_mass",
-    "coord/expected_bin_error",
-)
-
-
 def _coord_sums(result: Stage1Loss) -> dict[str, torch.Tensor]:
     """The sums over the coordinates of a batch, by name."""
     assert result.coord_gate is not None, "the gate is measured"
@@ -135,4 +124,4 @@ def _coord_sums(result: Stage1Loss) -> dict[str, torch.Tensor]:
         result.vocab_mass,
         result.expected_bin_error,
     )
-    return dict(zip(_COORD_PARTS, sums, strict=True))
+    return dict(zip(COORD_PARTS, sums, strict=True))

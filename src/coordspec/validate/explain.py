@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -19,13 +19,11 @@ from coordspec.checks.record import check_field, check_record, missing_fields
 from coordspec.contracts import SchemaLimits, record_contract, rule, rule_book
 from coordspec.coords import BIN_OF_TOKEN, MAX_BIN
 from coordspec.errors import Issue, Place, Severity
-from coordspec.jsonl.inputs import STDIN
+from coordspec.findings.outcome import MAX_LISTED
+from coordspec.jsonl.inputs import MAX_LINE_BYTES, STDIN
 from coordspec.jsonl.parse import TextFault, ValuePlace, locate, parse_line
 from coordspec.validate.accept import is_plain_desc, plain_images
 from coordspec.validate.tally import Box, Boxes, numeric_box, numeric_boxes, sides
-
-MAX_LINE_BYTES: Final[int] = rule("too-long").params["max_line_bytes"]
-MAX_LISTED: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 from coordspec.contracts import rule_book
 from coordspec.errors import CoordspecError, InputError, Issue, Severity
 from coordspec.findings.outcome import Outcome
-from coordspec.jsonl.inputs import STDIN
+from coordspec.jsonl.inputs import COMPRESSED, STDIN
 from coordspec.jsonl.read import Line, read_lines
 from coordspec.validate.accept import decoders
 from coordspec.validate.blocks import Summary, Validator, stream_blocks, validate_range
@@ -161,7 +161,7 @@ def validate_files(paths: Sequence[str], options: ValidateOptions, plan: Plan = 
 
 def split_file(path: str, part_bytes: int = PART_BYTES) -> list[Part]:
     """The parts of a file that can be checked apart: byte ranges of a plain file, else the whole."""
-    if path == STDIN or path.endswith((".gz", ".zst")) or not Path(path).is_file():
+    if path == STDIN or path.endswith(COMPRESSED) or not Path(path).is_file():
         return [Part(path, 0, None)]
     size = Path(path).stat().st_size
     starts = range(0, max(size, 1), part_bytes)
@@ -175,7 +175,7 @@ def input_bytes(paths: Sequence[str]) -> int:
 
 def known_bytes(paths: Sequence[str]) -> int | None:
     """How many bytes of lines there are to read; None where nobody knows: in a compressed file, or in a stream."""
-    compressed = any(path.endswith((".gz", ".zst")) for path in paths)
+    compressed = any(path.endswith(COMPRESSED) for path in paths)
     return None if compressed else input_bytes(paths) or None
 
 
