@@ -34,9 +34,9 @@ def compare_with_the_reference(count: int, most: int, seed: int) -> None:
             wanted = [
                 naive_matches(r.objects, found, threshold, aware) for r, found in zip(records, objects, strict=True)
             ]
-            assert table.found[t] == table.right[t] == sum(n for n, _ in wanted)
+            assert table.matched_gt[t] == table.matched_predictions[t] == sum(n for n, _ in wanted)
             assert matches.at[t].iou_P.sum() == pytest.approx(sum(total for _, total in wanted), abs=1e-9)
-    assert table.truths == sum(len(r.objects) for r in records)
+    assert table.gt == sum(len(r.objects) for r in records)
     assert table.predictions == sum(map(len, objects))
 
 
@@ -53,8 +53,8 @@ def test_many_random_scenes_against_every_matching() -> None:
 def test_an_iou_on_a_threshold_reaches_it(threshold: float) -> None:
     percent = round(threshold * 100)
     table = score_free([record((0, 0, 100, 100))], [[cat(0, 0, 100, percent)]], [threshold])
-    assert table.found == (1,)
-    assert score_free([record((0, 0, 100, 100))], [[cat(0, 0, 100, percent - 1)]], [threshold]).found == (0,)
+    assert table.matched_gt == (1,)
+    assert score_free([record((0, 0, 100, 100))], [[cat(0, 0, 100, percent - 1)]], [threshold]).matched_gt == (0,)
 
 
 @given(st.integers(0, 10**6), st.randoms(use_true_random=False))
@@ -64,7 +64,7 @@ def test_order_and_threshold(seed: int, rng: random.Random) -> None:
     made = [random_scene(random.Random(seed + i), f"{i}.png") for i in range(3)]
     records, objects = [r for r, _ in made], [list(p.objects) for _, p in made]
     table = score_free(records, objects)
-    assert list(table.found) == sorted(table.found, reverse=True)
+    assert list(table.matched_gt) == sorted(table.matched_gt, reverse=True)
     mixed = [Record(r.images, r.width, r.height, tuple(rng.sample(r.objects, len(r.objects)))) for r in records]
     order = rng.sample(range(3), 3)
     shuffled = [rng.sample(objects[i], len(objects[i])) for i in order]
@@ -73,7 +73,7 @@ def test_order_and_threshold(seed: int, rng: random.Random) -> None:
         [Record(r.images, r.width, r.height, tuple(map(bare, o))) for r, o in zip(records, objects, strict=True)],
         [r.objects for r in records],
     )
-    assert (swapped.found, swapped.truths, swapped.predictions) == (table.found, table.predictions, table.truths)
+    assert (swapped.matched_gt, swapped.gt, swapped.predictions) == (table.matched_gt, table.predictions, table.gt)
 
 
 def bare(item: PredictedObject) -> DetObject:
@@ -83,10 +83,10 @@ def bare(item: PredictedObject) -> DetObject:
 def test_many_copies_and_long_chains() -> None:
     """Components of the overlap graph that are stars, chains and blocks."""
     star = score_free([record((0, 0, 100, 100))], [[cat(0, 0, 100, 100 - i) for i in range(30)]])
-    assert (star.found[0], star.right[-1], star.predictions) == (1, 1, 30)
+    assert (star.matched_gt[0], star.matched_predictions[-1], star.predictions) == (1, 1, 30)
     chain = record(*[(20 * i, 0, 20 * i + 100, 100) for i in range(20)])
     moved = [cat(20 * i + 10, 0, 20 * i + 110, 100) for i in range(20)]
-    assert score_free([chain], [moved], [0.7]).found == (20,)
+    assert score_free([chain], [moved], [0.7]).matched_gt == (20,)
 
 
 @given(
@@ -101,7 +101,7 @@ def test_assign_is_a_matching_and_the_best_one(edges: list[tuple[int, int, int]]
         *(np.array([e[i] for e in edges], dtype=np.intp) for i in (0, 1)), np.array([e[2] / 100 for e in edges])
     )
     chosen = assign(pairs, 0.6)
-    assert len(set(pairs.truth_P[chosen].tolist())) == len(set(pairs.predicted_P[chosen].tolist())) == len(chosen)
+    assert len(set(pairs.gt_P[chosen].tolist())) == len(set(pairs.predicted_P[chosen].tolist())) == len(chosen)
     assert (pairs.iou_P[chosen] >= 0.6).all()
     assert chosen.tolist() == sorted(chosen.tolist())
     weights = {(a, b): iou / 100 for a, b, iou in edges if iou >= 60}
@@ -120,30 +120,30 @@ def brute_force(edges: list[tuple[int, int]], weights: dict[tuple[int, int], flo
 def test_polygons_are_compared_as_polygons() -> None:
     square = DetObject("cat", poly=(0, 0, 100, 0, 100, 100, 0, 100))
     triangle = PredictedObject("cat", poly=(0, 0, 100, 0, 100, 100))
-    assert score_free([record(square)], [[triangle]], [0.5, 0.55]).found == (1, 1)
+    assert score_free([record(square)], [[triangle]], [0.5, 0.55]).matched_gt == (1, 1)
     as_polygons = score_free([record(square)], [[triangle]], [0.5, 0.55], geometry=Geometry.POLYGONS)
-    assert as_polygons.found == (1, 0)
+    assert as_polygons.matched_gt == (1, 0)
     boxed = score_free([record(square)], [[cat(0, 0, 100, 100)]], [1.0], geometry=Geometry.POLYGONS)
-    assert boxed.found == (1,)
+    assert boxed.matched_gt == (1,)
 
 
 def test_categories_come_from_a_table() -> None:
     truth = [record((0, 0, 9, 9))]
     found = [[cat(0, 0, 9, 9, desc="Kitty")]]
-    assert score_free(truth, found).found[0] == 0
-    assert score_free(truth, found, categories=Categories({"kitty": "cat"})).found[0] == 1
+    assert score_free(truth, found).matched_gt[0] == 0
+    assert score_free(truth, found, categories=Categories({"kitty": "cat"})).matched_gt[0] == 1
 
 
 def test_nothing() -> None:
     table = score_free([], [])
-    assert (table.truths, table.predictions, table.f1_mean, table.f1(0.5), table.precision(0.5)) == (
+    assert (table.gt, table.predictions, table.f1_mean, table.f1(0.5), table.precision(0.5)) == (
         0,
         0,
         None,
         None,
         None,
     )
-    assert table.found == (0,) * 10
+    assert table.matched_gt == (0,) * 10
 
 
 @pytest.mark.parametrize("thresholds", [[], [0.0], [0.5, 1.01], [-1.0]])
@@ -170,7 +170,7 @@ def test_repeats_are_pairs_of_one_image_and_category() -> None:
     found = [[cat(*box), cat(*box, desc="dog"), cat(*box), cat(*box)], [cat(*box)]]
     scenes = make_scenes(records, found, Categories())
     pairs = repeats(scenes.predicted, Geometry.BOXES, 0.9)
-    assert list(zip(pairs.truth_P.tolist(), pairs.predicted_P.tolist(), strict=True)) == [(0, 2), (0, 3), (2, 3)]
+    assert list(zip(pairs.gt_P.tolist(), pairs.predicted_P.tolist(), strict=True)) == [(0, 2), (0, 3), (2, 3)]
 
 
 def test_a_prediction_file_and_plain_objects_give_the_same() -> None:

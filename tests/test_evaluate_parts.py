@@ -189,19 +189,19 @@ def test_buckets_add_up(seed: int) -> None:
     scores = evaluated(*random_pairs(seed)).boxes
     whole = scores.class_aware
     for buckets in (scores.by_category, scores.by_crowd, scores.by_size):
-        assert sum(b.truths for b in buckets.values()) == whole.truths
+        assert sum(b.gt for b in buckets.values()) == whole.gt
         assert sum(b.predictions for b in buckets.values()) == whole.predictions
         for t in range(len(IOU_THRESHOLDS)):
-            assert sum(b.found[t] for b in buckets.values()) == whole.found[t]
-            assert sum(b.right[t] for b in buckets.values()) == whole.right[t]
+            assert sum(b.matched_gt[t] for b in buckets.values()) == whole.matched_gt[t]
+            assert sum(b.matched_predictions[t] for b in buckets.values()) == whole.matched_predictions[t]
     agnostic = scores.class_agnostic
-    assert all(a <= b for a, b in zip(whole.found, agnostic.found, strict=True))
+    assert all(a <= b for a, b in zip(whole.matched_gt, agnostic.matched_gt, strict=True))
 
 
 def test_sizes_are_those_of_coco_in_pixels() -> None:
     made = Record(("a.png",), 1000, 1000, tuple(DetObject("cat", (0, 0, k, k)) for k in (31, 32, 95, 96)))
     tables = evaluated((made, None)).boxes.by_size
-    assert {name: table.truths for name, table in tables.items()} == dict(zip(SIZES, (1, 2, 1), strict=True))
+    assert {name: table.gt for name, table in tables.items()} == dict(zip(SIZES, (1, 2, 1), strict=True))
 
 
 def test_a_match_across_sizes_counts_on_both_sides() -> None:
@@ -215,7 +215,7 @@ def test_polygon_sizes_are_those_of_the_outline() -> None:
     triangle = (0, 0, 40, 0, 40, 40)  # 800 square pixels; its box has 1600
     made = Record(("a.png",), 1000, 1000, (DetObject("cat", poly=triangle),))
     scores = evaluated((made, prediction(made, PredictedObject("cat", poly=triangle))))
-    assert scores.boxes.by_size["medium"].truths == 1
+    assert scores.boxes.by_size["medium"].gt == 1
     assert scores.polygons is not None
     assert scores.polygons.by_size["small"].recall(0.95) == 1.0
 
@@ -284,8 +284,8 @@ def test_intervals_are_those_of_a_plain_loop() -> None:
     drawn = []
     for _ in range(50):
         chosen = [tables[i] for i in rng.integers(20, size=20)]
-        found = sum(t.found[0] for t in chosen)
-        drawn.append(2 * found / (sum(t.truths for t in chosen) + sum(t.predictions for t in chosen)))
+        found = sum(t.matched_gt[0] for t in chosen)
+        drawn.append(2 * found / (sum(t.gt for t in chosen) + sum(t.predictions for t in chosen)))
     low, high = np.quantile(drawn, [0.025, 0.975])
     assert made.boxes.intervals["class_aware"]["f1_50"] == Interval(pytest.approx(low), pytest.approx(high))
 
@@ -367,7 +367,7 @@ def test_markdown_shows_text_as_text() -> None:
 
 
 def test_f1_table_by_hand() -> None:
-    table = F1Table((0.5, 0.95), truths=4, predictions=2, found=(2, 1), right=(2, 1))
+    table = F1Table((0.5, 0.95), gt=4, predictions=2, matched_gt=(2, 1), matched_predictions=(2, 1))
     assert table.value() == {
         "ground_truth": 4,
         "predictions": 2,

@@ -174,7 +174,7 @@ def eval_unusable(words: str, text: str) -> None:
 @harness("same-category")
 def same_category(first: str, second: str, same: bool) -> None:
     assert (Categories().of(first) == Categories().of(second)) is same
-    found = score_free([record(DetObject(first, (0, 0, 9, 9)))], [[cat(0, 0, 9, 9, desc=second)]]).found[0]
+    found = score_free([record(DetObject(first, (0, 0, 9, 9)))], [[cat(0, 0, 9, 9, desc=second)]]).matched_gt[0]
     assert found == int(same)
 
 
@@ -229,7 +229,7 @@ def test_the_order_does_not_matter() -> None:
     table = score_free(records, [p.objects for p in predictions])
     turned = [Record(r.images, r.width, r.height, r.objects[::-1]) for r in records]
     assert score_free(turned, [p.objects[::-1] for p in predictions]) == table
-    assert 0 < table.found[0] < table.truths
+    assert 0 < table.matched_gt[0] < table.gt
 
 
 @scenario("evaluation", "F1 without scores", "Mean over thresholds", digest="379c402d1e6e")

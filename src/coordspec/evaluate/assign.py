@@ -22,14 +22,14 @@ def assign(pairs: Pairs, threshold: float) -> Ints:
     able_P = np.flatnonzero(pairs.iou_P >= threshold - ROUNDING)
     if not len(able_P):
         return able_P
-    truth_P, row_P = np.unique(pairs.truth_P[able_P], return_inverse=True)
+    gt_P, row_P = np.unique(pairs.gt_P[able_P], return_inverse=True)
     predicted_P, column_P = np.unique(pairs.predicted_P[able_P], return_inverse=True)
     lonely_P = (np.bincount(row_P)[row_P] == 1) & (np.bincount(column_P)[column_P] == 1)
     chosen = [able_P[lonely_P]]
     rest_P = np.flatnonzero(~lonely_P)
     if len(rest_P):
-        nodes = len(truth_P) + len(predicted_P)
-        edges = (np.ones(len(rest_P), np.int8), (row_P[rest_P], len(truth_P) + column_P[rest_P]))
+        nodes = len(gt_P) + len(predicted_P)
+        edges = (np.ones(len(rest_P), np.int8), (row_P[rest_P], len(gt_P) + column_P[rest_P]))
         _, label = connected_components(coo_array(edges, shape=(nodes, nodes)), directed=False)
         label_P = label[row_P[rest_P]]
         order_P = np.argsort(label_P, kind="stable")
@@ -40,14 +40,14 @@ def assign(pairs: Pairs, threshold: float) -> Ints:
 
 def _of_component(pairs: Pairs, part_P: Ints) -> Ints:
     """The matched ones among pairs that hang together."""
-    truth, row_P = np.unique(pairs.truth_P[part_P], return_inverse=True)
+    gt, row_P = np.unique(pairs.gt_P[part_P], return_inverse=True)
     predicted, column_P = np.unique(pairs.predicted_P[part_P], return_inverse=True)
     iou_P = pairs.iou_P[part_P]
-    if len(truth) == 1 or len(predicted) == 1:
+    if len(gt) == 1 or len(predicted) == 1:
         return part_P[[iou_P.argmax()]]
-    weight_NM = np.zeros((len(truth), len(predicted)))
+    weight_NM = np.zeros((len(gt), len(predicted)))
     # One more pair outweighs every sum of IoUs that it can cost.
-    weight_NM[row_P, column_P] = iou_P + min(len(truth), len(predicted))
+    weight_NM[row_P, column_P] = iou_P + min(len(gt), len(predicted))
     number_NM = np.full(weight_NM.shape, -1, dtype=np.intp)
     number_NM[row_P, column_P] = part_P
     taken = number_NM[linear_sum_assignment(weight_NM, maximize=True)]

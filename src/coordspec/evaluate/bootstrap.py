@@ -37,16 +37,16 @@ def intervals(scenes: Scenes, matches: Matches, resamples: int, seed: int) -> Ma
     drawn images. Images are the unit, since the objects of one image are not independent of each other.
     """
     images = len(scenes)
-    matched_TI = np.stack([np.bincount(scenes.truth.image_N[p.truth_P], minlength=images) for p in matches.at])
-    counts_XI = np.vstack([np.diff(scenes.truth.starts_I), np.diff(scenes.predicted.starts_I), matched_TI])
-    truths_B, predictions_B, *matched_TB = _resampled(counts_XI.astype(np.float64), resamples, seed)
-    both_B = truths_B + predictions_B
+    matched_TI = np.stack([np.bincount(scenes.gt.image_N[p.gt_P], minlength=images) for p in matches.at])
+    counts_XI = np.vstack([np.diff(scenes.gt.starts_I), np.diff(scenes.predicted.starts_I), matched_TI])
+    gt_B, predictions_B, *matched_TB = _resampled(counts_XI.astype(np.float64), resamples, seed)
+    both_B = gt_B + predictions_B
     made: dict[str, Interval | None] = {}
     for name, threshold in SHORT_NAMES.items():
         matched_B = matched_TB[matches.thresholds.index(threshold)]
         made[f"f1_{name}"] = _interval(2 * matched_B, both_B)
         made[f"precision_{name}"] = _interval(matched_B, predictions_B)
-        made[f"recall_{name}"] = _interval(matched_B, truths_B)
+        made[f"recall_{name}"] = _interval(matched_B, gt_B)
     made["f1_mean"] = _interval(2 * np.mean(matched_TB, axis=0), both_B)
     return made
 

@@ -17,7 +17,7 @@ SIZES: Final = PIXEL_CLASSES
 
 def by_category(scenes: Scenes, matches: Matches) -> Mapping[str, F1Table]:
     """A table for each category of either side, by name."""
-    groups = scenes.truth.category_N, scenes.predicted.category_N
+    groups = scenes.gt.category_N, scenes.predicted.category_N
     return _tables(scenes.categories, *groups, matches)
 
 
@@ -26,14 +26,14 @@ def by_size(matches: Matches, areas: tuple[Floats, Floats]) -> Mapping[str, F1Ta
 
     So recall is about ground truth of that size, and precision about predictions of that size.
     """
-    truth_N, predicted_N = (np.searchsorted(PIXEL_STEPS, area_N, side="right") for area_N in areas)
-    return _tables(SIZES, truth_N, predicted_N, matches)
+    gt_N, predicted_N = (np.searchsorted(PIXEL_STEPS, area_N, side="right") for area_N in areas)
+    return _tables(SIZES, gt_N, predicted_N, matches)
 
 
 def by_crowd(scenes: Scenes, matches: Matches) -> Mapping[str, F1Table]:
     """A table for images with so many ground-truth objects; ranges that no image is in are left out."""
-    level_I = np.searchsorted(OBJECT_STEPS, np.diff(scenes.truth.starts_I), side="right") - 1
-    groups = level_I[scenes.truth.image_N], level_I[scenes.predicted.image_N]
+    level_I = np.searchsorted(OBJECT_STEPS, np.diff(scenes.gt.starts_I), side="right") - 1
+    groups = level_I[scenes.gt.image_N], level_I[scenes.predicted.image_N]
     tables = _tables(_crowd_names(), *groups, matches)
     present = {_crowd_names()[level] for level in np.unique(level_I).tolist()}
     return {name: table for name, table in tables.items() if name in present}
@@ -46,14 +46,16 @@ def _crowd_names() -> list[str]:
     return [f"{low}+" if high is None else str(low) if low == high else f"{low}-{high}" for low, high in pairs]
 
 
-def _tables(names: Sequence[str], truth_N: Ints, predicted_N: Ints, matches: Matches) -> Mapping[str, F1Table]:
+def _tables(names: Sequence[str], gt_N: Ints, predicted_N: Ints, matches: Matches) -> Mapping[str, F1Table]:
     """Counts by group, every object in its own."""
     count = len(names)
-    truths = np.bincount(truth_N, minlength=count).tolist()
+    gt = np.bincount(gt_N, minlength=count).tolist()
     predictions = np.bincount(predicted_N, minlength=count).tolist()
-    found = np.stack([np.bincount(truth_N[pairs.truth_P], minlength=count) for pairs in matches.at], axis=1)
-    right = np.stack([np.bincount(predicted_N[pairs.predicted_P], minlength=count) for pairs in matches.at], axis=1)
+    matched_gt = np.stack([np.bincount(gt_N[pairs.gt_P], minlength=count) for pairs in matches.at], axis=1)
+    matched = np.stack([np.bincount(predicted_N[pairs.predicted_P], minlength=count) for pairs in matches.at], axis=1)
     return {
-        name: F1Table(matches.thresholds, truths[g], predictions[g], tuple(found[g].tolist()), tuple(right[g].tolist()))
+        name: F1Table(
+            matches.thresholds, gt[g], predictions[g], tuple(matched_gt[g].tolist()), tuple(matched[g].tolist())
+        )
         for g, name in enumerate(names)
     }

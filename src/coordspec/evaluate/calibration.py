@@ -92,37 +92,37 @@ class CoordCalibration:
 
 
 def coord_calibration(
-    truths: Sequence[DetObject], predictions: Sequence[PredictedObject], pairs: Pairs
+    gt: Sequence[DetObject], predictions: Sequence[PredictedObject], pairs: Pairs
 ) -> CoordCalibration | None:
     """The calibration over matched pairs of boxes whose prediction has distributions; None where there are none.
 
     ``pairs`` number the two sequences. The points of polygons have no counterparts, so polygons are left out.
     """
-    true: list[int] = []
+    gt_bins: list[int] = []
     written: list[int] = []
     expected: list[float] = []
     std: list[float] = []
     quantiles: list[tuple[int, ...]] = []
-    for t, p in zip(pairs.truth_P.tolist(), pairs.predicted_P.tolist(), strict=True):
-        truth, item = truths[t], predictions[p]
-        if item.coords is None or item.bbox_2d is None or truth.bbox_2d is None:
+    for g, p in zip(pairs.gt_P.tolist(), pairs.predicted_P.tolist(), strict=True):
+        box, item = gt[g].bbox_2d, predictions[p]
+        if item.coords is None or item.bbox_2d is None or box is None:
             continue
-        true += truth.bbox_2d
+        gt_bins += box
         written += item.bbox_2d
         expected += item.coords.expected
         std += item.coords.std
         quantiles += item.coords.quantiles
-    if not true:
+    if not gt_bins:
         return None
-    true_S, quantiles_SL = np.array(true), np.array(quantiles)
+    gt_S, quantiles_SL = np.array(gt_bins), np.array(quantiles)
     within = {
-        mass: float(((quantiles_SL[:, i] <= true_S) & (true_S <= quantiles_SL[:, -1 - i])).mean())
+        mass: float(((quantiles_SL[:, i] <= gt_S) & (gt_S <= quantiles_SL[:, -1 - i])).mean())
         for i, mass in enumerate(MASSES)
     }
     return CoordCalibration(
-        coordinates=len(true),
+        coordinates=len(gt_bins),
         coverage=within,
         mean_std=float(np.mean(std)),
-        written_error=float(np.abs(np.array(written) - true_S).mean()),
-        expected_error=float(np.abs(np.array(expected) - true_S).mean()),
+        written_error=float(np.abs(np.array(written) - gt_S).mean()),
+        expected_error=float(np.abs(np.array(expected) - gt_S).mean()),
     )

@@ -79,13 +79,13 @@ def average_precision(scenes: Scenes, scores: Sequence[float | None], geometry: 
     fault = score_fault(scores)
     if fault is not None:
         return Refused(fault)
-    if not len(scenes.truth):
+    if not len(scenes.gt):
         return Refused("there is no ground-truth object")
-    truth = _annotations(scenes, scenes.truth, geometry)
+    gt = _annotations(scenes, scenes.gt, geometry)
     predicted = _annotations(scenes, scenes.predicted, geometry)
     for annotation, score in zip(predicted, scores, strict=True):
         annotation["score"] = score
-    parts = [_evaluated(chunk, geometry) for chunk in _chunks(scenes, truth, predicted)]
+    parts = [_evaluated(chunk, geometry) for chunk in _chunks(scenes, gt, predicted)]
     ids = [number for numbers, _, _ in parts for number in numbers]
     precision_TCA = np.concatenate([precision for _, precision, _ in parts], axis=1)
     recall_TCAM = np.concatenate([recall for _, _, recall in parts], axis=1)
@@ -124,17 +124,17 @@ class _Chunk:
     """Categories that are evaluated together: two COCO documents, and the numbers of the categories."""
 
     categories: list[int]
-    truth: list[dict[str, Any]]
+    gt: list[dict[str, Any]]
     predicted: list[dict[str, Any]]
     images: int
 
 
-def _chunks(scenes: Scenes, truth: Sequence[dict[str, Any]], predicted: Sequence[dict[str, Any]]) -> Iterator[_Chunk]:
+def _chunks(scenes: Scenes, gt: Sequence[dict[str, Any]], predicted: Sequence[dict[str, Any]]) -> Iterator[_Chunk]:
     """Categories of the ground truth, in groups with about as many images; annotations are those of both sides."""
-    truth_of, predicted_of = _by_category(scenes.truth), _by_category(scenes.predicted)
+    gt_of, predicted_of = _by_category(scenes.gt), _by_category(scenes.predicted)
     images_of = {
-        c: np.union1d(scenes.truth.image_N[truth_of[c]], scenes.predicted.image_N[predicted_of.get(c, _NONE)])
-        for c in categories_in(scenes.truth)
+        c: np.union1d(scenes.gt.image_N[gt_of[c]], scenes.predicted.image_N[predicted_of.get(c, _NONE)])
+        for c in categories_in(scenes.gt)
     }
     groups: dict[int, list[int]] = {}
     for c, images in images_of.items():
@@ -145,7 +145,7 @@ def _chunks(scenes: Scenes, truth: Sequence[dict[str, Any]], predicted: Sequence
             chunk = _Chunk(together, [], [], max(len(images_of[c]) for c in together))
             for c in together:
                 own = {image: number for number, image in enumerate(images_of[c].tolist(), 1)}
-                chunk.truth += _renumbered(truth, truth_of[c], own)
+                chunk.gt += _renumbered(gt, gt_of[c], own)
                 chunk.predicted += _renumbered(predicted, predicted_of.get(c, _NONE), own)
             yield chunk
 
@@ -197,7 +197,7 @@ def _evaluated(chunk: _Chunk, geometry: Geometry) -> tuple[list[int], Floats, Fl
     frame = {"images": images, "categories": [{"id": c, "name": str(c)} for c in chunk.categories]}
     documents = [
         coco({**frame, "annotations": [{**item, "id": number} for number, item in enumerate(side, 1)]})
-        for side in (chunk.truth, chunk.predicted)
+        for side in (chunk.gt, chunk.predicted)
     ]
     run = evaluator(*documents, _IOU_TYPES[geometry])
     run.params.maxDets = list(MAX_DETECTIONS)

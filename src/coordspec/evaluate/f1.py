@@ -19,8 +19,8 @@ from coordspec.record import Record
 
 @dataclass(frozen=True, slots=True)
 class F1Table:
-    """Counts at each threshold: of ``truths`` ground-truth objects ``found[t]`` are matched, of ``predictions``
-    ``right[t]``.
+    """Counts at each threshold t: of ``gt`` objects ``matched_gt[t]`` are matched, of ``predictions``
+    ``matched_predictions[t]``.
 
     The two counts of matches are the same, but in a bucket of sizes, where the two objects of a match may be in
     different ones. Precision is None where nothing was predicted, recall where there is nothing to find, F1 where both
@@ -28,15 +28,15 @@ class F1Table:
     """
 
     thresholds: tuple[float, ...]
-    truths: int
+    gt: int
     predictions: int
-    found: tuple[int, ...]
-    right: tuple[int, ...]
+    matched_gt: tuple[int, ...]
+    matched_predictions: tuple[int, ...]
 
     def at(self, threshold: float) -> MatchCounts:
         """The counts at one of the thresholds."""
         t = self.thresholds.index(threshold)
-        return MatchCounts(self.truths, self.predictions, self.found[t], self.right[t])
+        return MatchCounts(self.gt, self.predictions, self.matched_gt[t], self.matched_predictions[t])
 
     def precision(self, threshold: float) -> float | None:
         """Precision at one of the thresholds."""
@@ -54,11 +54,12 @@ class F1Table:
     def f1_mean(self) -> float | None:
         """Mean of F1 over the thresholds, which is the F1 of the mean counts."""
         count = len(self.thresholds)
-        return MatchCounts(self.truths * count, self.predictions * count, sum(self.found), sum(self.right)).f1
+        matched = sum(self.matched_gt), sum(self.matched_predictions)
+        return MatchCounts(self.gt * count, self.predictions * count, *matched).f1
 
     def value(self) -> dict[str, Any]:
         """The table as JSON; the short names are there for the thresholds 0.5 and 0.95 where they were asked for."""
-        value: dict[str, Any] = {"ground_truth": self.truths, "predictions": self.predictions}
+        value: dict[str, Any] = {"ground_truth": self.gt, "predictions": self.predictions}
         for name, threshold in SHORT_NAMES.items():
             if threshold in self.thresholds:
                 value |= {f"{kind}_{name}": rate for kind, rate in _rates(self.at(threshold)).items()}
@@ -80,10 +81,10 @@ class Matches:
     thresholds: tuple[float, ...]
     at: tuple[Pairs, ...]
 
-    def table(self, truths: int, predictions: int) -> F1Table:
+    def table(self, gt: int, predictions: int) -> F1Table:
         """The counts of all these matches among so many objects."""
         matched = tuple(len(pairs.iou_P) for pairs in self.at)
-        return F1Table(self.thresholds, truths, predictions, matched, matched)
+        return F1Table(self.thresholds, gt, predictions, matched, matched)
 
 
 def match(pairs: Pairs, thresholds: Sequence[float]) -> Matches:
@@ -114,7 +115,7 @@ def score_free(
     scenes = make_scenes(records, predictions, categories or Categories())
     pairs = overlaps(scenes, geometry, min(thresholds))
     found = same_category(scenes, pairs) if class_aware else pairs
-    return match(found, thresholds).table(len(scenes.truth), len(scenes.predicted))
+    return match(found, thresholds).table(len(scenes.gt), len(scenes.predicted))
 
 
 def _check_thresholds(thresholds: Sequence[float]) -> None:

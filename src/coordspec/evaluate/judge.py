@@ -77,9 +77,9 @@ def judge(
     objects = [() if item is None else item.objects for item in predictions]
     scenes = make_scenes(records, objects, categories or Categories())
     pairs = match(same_category(scenes, overlaps(scenes, Geometry.BOXES, iou)), [iou]).at[0]
-    image_P = scenes.truth.image_N[pairs.truth_P]
+    image_P = scenes.gt.image_N[pairs.gt_P]
     rows = zip(
-        (pairs.truth_P - scenes.truth.starts_I[image_P]).tolist(),
+        (pairs.gt_P - scenes.gt.starts_I[image_P]).tolist(),
         (pairs.predicted_P - scenes.predicted.starts_I[image_P]).tolist(),
         pairs.iou_P.tolist(),
         strict=True,

@@ -17,13 +17,13 @@ lie further from any threshold of two decimals, or on it."""
 class Pairs(NamedTuple):
     """P pairs of objects in the same image, by their numbers on either side, and their IoU."""
 
-    truth_P: Ints
+    gt_P: Ints
     predicted_P: Ints
     iou_P: Floats
 
     def where(self, keep_P: Bools | Ints) -> Pairs:
         """The pairs of a mask, or of some indices."""
-        return Pairs(self.truth_P[keep_P], self.predicted_P[keep_P], self.iou_P[keep_P])
+        return Pairs(self.gt_P[keep_P], self.predicted_P[keep_P], self.iou_P[keep_P])
 
 
 def overlaps(scenes: Scenes, geometry: Geometry, floor: float) -> Pairs:
@@ -31,19 +31,19 @@ def overlaps(scenes: Scenes, geometry: Geometry, floor: float) -> Pairs:
 
     They come by image, then by ground-truth object, then by prediction, whatever their categories are.
     """
-    return _between(scenes.truth, scenes.predicted, geometry, floor)
+    return _between(scenes.gt, scenes.predicted, geometry, floor)
 
 
 def same_category(scenes: Scenes, pairs: Pairs) -> Pairs:
     """The pairs whose two objects are of one category."""
-    return pairs.where(scenes.truth.category_N[pairs.truth_P] == scenes.predicted.category_N[pairs.predicted_P])
+    return pairs.where(scenes.gt.category_N[pairs.gt_P] == scenes.predicted.category_N[pairs.predicted_P])
 
 
 def repeats(side: Side, geometry: Geometry, floor: float) -> Pairs:
-    """Pairs of objects of one side, category and image, the earlier one as ``truth_P``, with IoU from ``floor``."""
+    """Pairs of objects of one side, category and image, the earlier one as ``gt_P``, with IoU from ``floor``."""
     pairs = _between(side, side, geometry, floor)
     return pairs.where(
-        (pairs.truth_P < pairs.predicted_P) & (side.category_N[pairs.truth_P] == side.category_N[pairs.predicted_P])
+        (pairs.gt_P < pairs.predicted_P) & (side.category_N[pairs.gt_P] == side.category_N[pairs.predicted_P])
     )
 
 

@@ -85,7 +85,7 @@ class Scenes:
 
     sizes: tuple[tuple[int, int], ...]
     categories: tuple[str, ...]
-    truth: Side
+    gt: Side
     predicted: Side
 
     def __len__(self) -> int:
@@ -116,14 +116,14 @@ def make_scenes(
                 str(record.place) or ", ".join(record.images),
                 f"the image is too large to evaluate: no side may have more than {MAX_SIDE} pixels",
             )
-    truths = [record.objects for record in records]
-    descs = {item.desc for objects in (*truths, *predictions) for item in objects}
+    gt = [record.objects for record in records]
+    descs = {item.desc for objects in (*gt, *predictions) for item in objects}
     of_desc = {desc: categories.of(desc) for desc in descs}
     names = tuple(sorted(set(of_desc.values())))
     rank = {name: number for number, name in enumerate(names)}
     index = {desc: rank[name] for desc, name in of_desc.items()}
     sizes = tuple((record.width, record.height) for record in records)
-    return Scenes(sizes, names, _side(truths, sizes, index), _side(predictions, sizes, index))
+    return Scenes(sizes, names, _side(gt, sizes, index), _side(predictions, sizes, index))
 
 
 def _side(

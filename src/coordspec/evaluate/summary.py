@@ -132,12 +132,12 @@ def evaluate(
     objects = [item for found in listed for item in found]
     scenes = make_scenes(records, listed, options.categories)
     boxes, aware, agnostic = _scores(scenes, Geometry.BOXES, objects, options, note)
-    outlined = scenes.truth.has_polygons and scenes.predicted.has_polygons
+    outlined = scenes.gt.has_polygons and scenes.predicted.has_polygons
     twice = repeats(scenes.predicted, Geometry.BOXES, DUPLICATE_IOU)
     later = np.unique(twice.predicted_P)
-    known = set(scenes.truth.category_N.tolist())
+    known = set(scenes.gt.category_N.tolist())
     unknown = Counter(scenes.categories[c] for c in scenes.predicted.category_N.tolist() if c not in known)
-    truths = [item for record in records for item in record.objects]
+    gt = [item for record in records for item in record.objects]
     return Evaluation(
         images=len(records),
         missing=len(predictions) - len(present),
@@ -150,7 +150,7 @@ def evaluate(
         images_with_duplicates=len(np.unique(scenes.predicted.image_N[later])),
         unknown=unknown,
         calibration=_calibration(scenes, objects, aware, agnostic),
-        coords=coord_calibration(truths, objects, aware.at[0]),
+        coords=coord_calibration(gt, objects, aware.at[0]),
     )
 
 
@@ -161,7 +161,7 @@ def _scores(
     note(f"matching {geometry}", 0, None)
     pairs = overlaps(scenes, geometry, IOU_THRESHOLDS[0])
     aware, agnostic = match(same_category(scenes, pairs), IOU_THRESHOLDS), match(pairs, IOU_THRESHOLDS)
-    counts = len(scenes.truth), len(scenes.predicted)
+    counts = len(scenes.gt), len(scenes.predicted)
     drawn: dict[str, Mapping[str, Interval | None]] = {}
     if options.resamples and len(scenes):
         note(f"intervals of {geometry}", 0, None)
@@ -171,7 +171,7 @@ def _scores(
     if options.average_precision:
         note(f"AP of {geometry}", 0, None)
         ap = average_precision(scenes, [item.score for item in objects], geometry)
-    areas = _areas(scenes, scenes.truth, geometry), _areas(scenes, scenes.predicted, geometry)
+    areas = _areas(scenes, scenes.gt, geometry), _areas(scenes, scenes.predicted, geometry)
     scores = Scores(
         class_aware=aware.table(*counts),
         class_agnostic=agnostic.table(*counts),
@@ -202,7 +202,7 @@ def _calibration(
     right_N[aware.at[0].predicted_P] = True
     any_pairs = agnostic.at[0]
     placed_N[any_pairs.predicted_P] = True
-    same_P = scenes.truth.category_N[any_pairs.truth_P] == scenes.predicted.category_N[any_pairs.predicted_P]
+    same_P = scenes.gt.category_N[any_pairs.gt_P] == scenes.predicted.category_N[any_pairs.predicted_P]
     named_N[any_pairs.predicted_P[same_P]] = True
     return {
         "score": _reliability((item.score for item in objects), right_N, np.ones_like(right_N)),

@@ -126,7 +126,7 @@ def _facts(judged: Sequence[Judged], evaluation: Evaluation, options: ReportOpti
         fact("mean F1", table.f1_mean, f"IoU {IOU} to {IOU_THRESHOLDS[-1]}"),
         fact("F1 of boxes", evaluation.boxes.class_agnostic.f1_mean, "any category, the same mean"),
         fact("images", evaluation.images),
-        fact("objects", table.truths),
+        fact("objects", table.gt),
         fact("predictions", table.predictions),
         fact("outputs read whole", evaluation.outputs.counts.whole_rate),
     ]

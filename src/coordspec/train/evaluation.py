@@ -140,7 +140,7 @@ class Detection:
             agreed = [self._agreement(*pair) for pair in zip(records, predicted, strict=True)]
         answered = count_answers(rollouts)
         sums = [sum(column) for column in zip(*agreed, strict=True)] or [0] * len(Agreement._fields)
-        ours = (*answered, tokens, *sums, table.truths, table.predictions, *table.found)
+        ours = (*answered, tokens, *sums, table.gt, table.predictions, *table.matched_gt)
         found = gather_sum(torch.tensor(ours, dtype=torch.float64, device=device)).tolist()
         of_answers, rest = found[: len(answered)], found[len(answered) :]
         tokens, matched, iou, duplicates, gt, predictions, *right = rest

@@ -199,12 +199,12 @@ class Breaker:
         limits = self._limits
         if len(self._steps) < limits.window_steps:
             return None
-        predictions, truth, truncated, rollouts = (sum(column) for column in zip(*self._steps, strict=True))
+        predictions, gt, truncated, rollouts = (sum(column) for column in zip(*self._steps, strict=True))
         over = f"over the last {limits.window_steps} rollout steps"
         most = limits.max_predictions_per_gt
-        if most is not None and predictions > most * max(1.0, truth):
+        if most is not None and predictions > most * max(1.0, gt):
             return (
-                f"rollouts hold {predictions / max(1.0, truth):.2f} predictions for each ground-truth object {over}, "
+                f"rollouts hold {predictions / max(1.0, gt):.2f} predictions for each ground-truth object {over}, "
                 f"more than rollout_matching.runaway.max_predictions_per_gt: {most:g}"
             )
         if limits.max_truncation_rate is not None and truncated > limits.max_truncation_rate * rollouts:
