@@ -50,7 +50,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
     "Answer and evaluate": {
         "infer": "Let a checkpoint answer every record of a contract file.",
         "eval": "Compare predictions with their ground truth: AP, F1, parse rates, calibration.",
-        "checklist": "Check a trained checkpoint: parse rate, losses, distributions at coordinates.",
+        "checklist": "Check a trained checkpoint: strict outputs, losses, distributions at coordinates.",
     },
     "Look": {
         "report": "Make one page to look at: a data file, predictions with their data, or a training run.",
