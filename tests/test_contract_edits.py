@@ -326,3 +326,19 @@ def test_fields_beyond_the_contract_are_carried_along(outcomes: list[Any]) -> No
     scored = outcomes[numbers[f"{OBJECT}/required/-"] + 1]["lines"][NAMES.index("scored")]
     assert scored["record"] == LINES["scored"]
     assert "score" not in scored["taught"]["payload"]
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "refused"),
+    [
+        (RECORD, "{", "record.schema.json: is no JSON: "),
+        (PAYLOAD, "[]", "payload.schema.json#: is [], where the code reads a JSON object"),
+        (MASKS, "default: [", "masks.yaml: is no YAML: "),
+        (MASKS, "[]", 'masks.yaml#: [] is not of the type "object"'),
+        (RULES, "families: {}\nsubjects: {}\nrules:\n  - {name: a}\n", "rules.yaml: the rule a: "),
+        (RULES, "families: {}\nsubjects: {}\nrules: [7]\n", "rules.yaml: 7: "),
+    ],
+)
+def test_a_file_that_is_none(file: str, text: str, refused: str) -> None:
+    (found,) = run([{"files": {file: text}, "lines": []}])
+    assert found.get("refused", "").startswith(refused), found

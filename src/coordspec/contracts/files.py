@@ -49,14 +49,23 @@ def contract_files() -> Mapping[str, str]:
 @cache
 def schema(name: str) -> Mapping[str, Any]:
     """One JSON Schema of the contract, by its file name without ``.schema.json``."""
-    loaded: Mapping[str, Any] = json.loads(contract_bytes(f"{name}.schema.json"))
+    file = f"{name}{_SCHEMA}"
+    try:
+        loaded: Mapping[str, Any] = json.loads(contract_bytes(file))
+    except ValueError as error:
+        raise ContractFileError(f"{contract_path(file)}: is no JSON: {error}") from error
     return loaded
 
 
 def table(name: str) -> Any:
     """The content of one YAML file of the contract."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return yaml.load(contract_bytes(f"{name}{_TABLE}"), Loader=loader)  # noqa: S506 (a safe loader either way)
+    file = f"{name}{_TABLE}"
+    try:
+        return yaml.load(contract_bytes(file), Loader=loader)  # noqa: S506 (a safe loader either way)
+    except (yaml.YAMLError, UnicodeError) as error:
+        said = " ".join(str(error).split())
+        raise ContractFileError(f"{contract_path(file)}: is no YAML: {said}") from error
 
 
 def did_you_mean(word: str, known: Collection[str]) -> str:

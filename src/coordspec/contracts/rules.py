@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
-from coordspec.contracts.files import did_you_mean, table
+from coordspec.contracts.files import ContractFileError, contract_path, did_you_mean, table
 from coordspec.errors import Issue, Place, Severity
 
 
@@ -101,8 +101,12 @@ def rule_book() -> RuleBook:
 
 def _rule(entry: Mapping[str, Any]) -> Rule:
     optional = {"bad_encoding": "utf-8", "options": {}, "params": {}}
-    rule = Rule(**{**optional, **entry})
-    return replace(rule, severity=Severity(rule.severity))
+    try:
+        rule = Rule(**{**optional, **entry})
+        return replace(rule, severity=Severity(rule.severity))
+    except (TypeError, ValueError) as error:
+        which = f"the rule {entry.get('name')}" if isinstance(entry, dict) else repr(entry)
+        raise ContractFileError(f"{contract_path('rules.yaml')}: {which}: {error}") from error
 
 
 def rule(name: str) -> Rule:
