@@ -64,7 +64,20 @@ def test_lines_end_where_files_say_so() -> None:
 @pytest.mark.parametrize(
     ("text", "rules"),
     [
-        ("####Scenario: a\n", []),
+        ("####Scenario: a\n", ["heading-space"]),
+        ("###scenario : a\n", ["heading-space"]),
+        ("####Notes: a\n", []),
+        ("```\n####Scenario: a\n```\n", []),
+        ("<table>\n<tr><td>1</td></tr>\n</table>\n#### Scenario: a\n", ["heading-unclear"]),
+        ("<table>\n<tr><td>1</td></tr>\n</table>\n\n#### Scenario: a\n", []),
+        ("| a |\n|---|\n| 1 |\n#### Scenario: a\n", []),
+        ("```yaml coordspec\nx: 1\n#### Scenario: a\n```\n", ["swallowed-heading"]),
+        ("```yaml coordspec\nx: |\n  #### Scenario: a\n```\n", []),
+        ("```yaml\n#### Scenario: a\n```yaml\n```\n", ["swallowed-heading"]),
+        ("~~~~\n### Requirement: a\n~~~~~json\n~~~~\n", ["swallowed-heading"]),
+        ("~~~~\n### Requirement: a\n~~~ json\n~~~\n~~~~\n", []),
+        ("```md\n### Requirement: a\n#### Scenario: b\n```\n", []),
+        ("- a\n  ```\n  #### Scenario: a\n  ```json\n  ```\n", []),
         ("###Requirement: a\n", ["heading-unclear"]),
         (" #### Scenario: a\n", ["heading-unclear"]),
         ("    #### Scenario: a\n", []),
@@ -104,6 +117,20 @@ def test_openspec_closes_a_fence_at_any_indentation() -> None:
         LineKind.CODE,
         LineKind.FENCE,
     ]
+
+
+def test_what_was_swallowed_is_said_once() -> None:
+    text = "```yaml coordspec\nharness: h\n\n#### Scenario: a\n- b\n\n#### Scenario: c\n```json\n{}\n```\n"
+    (fault,) = parsed(text).faults
+    assert (fault.line, dict(fault.values)) == (7, {"heading": "#### Scenario: a", "opening": "```", "opened": 4})
+
+
+def test_the_text_of_a_requirement_goes_down_to_its_first_scenario() -> None:
+    (requirement,) = parse_spec(HEAD + "\n| a |\n\n##### Note\nx\n\n#### Scenario: One\n- a\n", "p", "c").requirements
+    assert requirement.body == "It SHALL.\n\n| a |\n\n##### Note\nx\n"
+    assert requirement.digest == scenario_digest(requirement.body)
+    (alone,) = parse_spec(HEAD, "p", "c").requirements
+    assert alone.body == "It SHALL.\n"
 
 
 # ---------------------------------------------------------------- blocks

@@ -18,6 +18,7 @@ MAIN = "openspec/specs/demo/spec.md"
 DELTA = "openspec/changes/demo/specs/demo/spec.md"
 SCENARIO = "#### Scenario: S\n- **WHEN** a\n- **THEN** b\n"
 REQUIREMENT = "### Requirement: R\nIt SHALL.\n\n" + SCENARIO
+WHOLE = REQUIREMENT + "#### Scenario: T\n- **WHEN** a\n- **THEN** b\n"
 
 
 def write(root: Path, name: str, text: str | bytes) -> None:
@@ -63,6 +64,9 @@ def test_the_good_example_breaks_nothing(item: Rule, tmp_path: Path) -> None:
         "- **WHEN** a\n- **THEN** b",
         "* **When** a\n* **Then** b",
         "- WHEN a\n- THEN b",
+        "- **WHEN** a, **THEN** b",
+        "**WHEN** a\n**THEN** b\n**AND** c",
+        "- **Given** x\n- **When** a\n- **Then** b",
         "WHEN a\nTHEN b",
         "1. __WHEN__ a\n2. __THEN__ b",
         "- **GIVEN** x\n- **WHEN** a\n- **AND** y\n- **THEN** b",
@@ -81,6 +85,7 @@ def test_steps(steps: str, tmp_path: Path) -> None:
         ("- it does", "WHEN and no THEN"),
         ("", "WHEN and no THEN"),
         ("- **WHENEVER** a\n- **THEN** b", "WHEN"),
+        ("- **WHEN** a, then b, THEN c", "THEN"),
         ("- when a\n- then b", "WHEN and no THEN"),
         ("```\n- **WHEN** a\n- **THEN** b\n```", "WHEN and no THEN"),
         ("<!-- - **WHEN** a -->\n- **THEN** b", "WHEN"),
@@ -114,6 +119,43 @@ def test_headings_that_are_something_else(heading: str, name: str, tmp_path: Pat
 def test_blocks_with_another_info_string(info: str, tmp_path: Path) -> None:
     issues = lint(tmp_path, f"## Requirements\n{REQUIREMENT}```{info}\nharness: x\n```\n")
     assert found(issues) == [("broken-block", 8)]
+
+
+@pytest.mark.parametrize(
+    ("heading", "wanted"),
+    [
+        ("#### Scenario:Name", "#### Scenario: Name"),
+        ("#### scenario :Name", "#### Scenario: Name"),
+        ("#### Scenario:", "#### Scenario: TITLE"),
+        ("### Requirement:Name", "### Requirement: Name"),
+        ("####Scenario:Name", "#### Scenario: Name"),
+        ("#####Scenario: Name", "#### Scenario: Name"),
+    ],
+)
+def test_headings_without_their_spaces(heading: str, wanted: str, tmp_path: Path) -> None:
+    text = f"## Requirements\n{REQUIREMENT}\n{heading}\nIt SHALL.\n- **WHEN** a\n- **THEN** b\n"
+    issues = [issue for issue in lint(tmp_path, text) if issue.name != "no-scenario"]
+    assert [(i.place.line, i.message, i.hint) for i in issues] == [
+        (9, f"`{heading}` is not written as `{wanted}`", f"write `{wanted}`")
+    ]
+
+
+@pytest.mark.parametrize(
+    "heading", ["#### Scenario: a", "####\tScenario:\ta", "#### SCENARIO:  a ##", "#### Scenario: :"]
+)
+def test_headings_that_are_spaced_well(heading: str, tmp_path: Path) -> None:
+    assert lint(tmp_path, f"## Requirements\n### Requirement: R\nIt MUST.\n{heading}\nWHEN a\nTHEN b\n") == []
+
+
+def test_a_scenario_that_is_lost_behind_a_table(tmp_path: Path) -> None:
+    table = "```yaml coordspec\nharness: h\n"
+    text = f"## Requirements\n{REQUIREMENT}{table}\n{SCENARIO.replace(': S', ': T')}{table}```\n"
+    (issue,) = lint(tmp_path, text)
+    assert (issue.place.line, issue.message) == (
+        11,
+        "`#### Scenario: T` is lost in the block that ``` opens in line 8",
+    )
+    assert issue.hint.startswith("close that block with ``` before it; ")
 
 
 # ---------------------------------------------------------------- files
@@ -156,7 +198,7 @@ def test_files_that_are_let_alone(name: str, text: str, tmp_path: Path) -> None:
 
 
 def delta(root: Path, text: str) -> list[str]:
-    main = f"## Requirements\n{REQUIREMENT}#### Scenario: T\n- **WHEN** a\n- **THEN** b\n"
+    main = f"## Requirements\n{WHOLE}"
     return [issue.message for issue in lint(root, text, DELTA, main)]
 
 
@@ -209,6 +251,55 @@ def test_a_delta_section_in_a_main_spec(tmp_path: Path) -> None:
     assert issue.message == "the requirement 'R' stands under '## ADDED Requirements', where OpenSpec does not look"
 
 
+@pytest.mark.parametrize(
+    ("text", "messages"),
+    [
+        (f"## ADDED Requirements\n{REQUIREMENT}", ["'R', which stands at {main}:2 with another text"]),
+        (
+            f"## ADDED Requirements\n{REQUIREMENT.replace(': R', ': r')}",
+            ["'r', which stands at {main}:2 with another text"],
+        ),
+        (f"## ADDED Requirements\n{WHOLE}", []),  # merged already, and archived as it is
+        (f"## ADDED Requirements\n{WHOLE.replace(chr(10), chr(13) + chr(10))}", []),
+        (f"## REMOVED Requirements\n- `### Requirement: R`\n\n## ADDED Requirements\n{REQUIREMENT}", []),
+        (
+            "## RENAMED Requirements\n- FROM: `### Requirement: R`\n- TO: `### Requirement: Q`\n\n"
+            f"## ADDED Requirements\n{REQUIREMENT}",
+            [],
+        ),
+        (f"## ADDED Requirements\n{REQUIREMENT.replace(': R', ': New')}", []),
+    ],
+)
+def test_adding_what_is_there(text: str, messages: list[str], tmp_path: Path) -> None:
+    assert delta(tmp_path, text) == [f"ADDED names the requirement {each.format(main=MAIN)}" for each in messages]
+
+
+# ---------------------------------------------------------------- tasks
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "lines"),
+    [
+        ("openspec/changes/x/tasks.md", "# Tasks\n\nDo it.\n", [None]),
+        ("openspec/changes/x/tasks.md", "- do it\n", [None]),
+        ("openspec/changes/x/tasks.md", "```\n- [ ] an example\n```\n", [None]),
+        ("openspec/changes/x/tasks.md", "- [ ] do it\n", []),
+        ("openspec/changes/x/notes/tasks.md", "prose\n", []),
+        ("openspec/changes/archive/x/tasks.md", "# Tasks\n\nDone.\n", []),
+        ("openspec/changes/archive/x/tasks.md", "- [x] a\n- [ ] b\n  - [~] c\n", [2, 3]),
+        ("openspec/changes/archive/x/notes/tasks.md", "- [ ] b\n", []),
+    ],
+)
+def test_boxes(name: str, text: str, lines: list[int | None], tmp_path: Path) -> None:
+    rule_name = "archived-unticked" if "archive" in name else "tasks-without-boxes"
+    assert found(lint(tmp_path, text, name)) == [(rule_name, line) for line in lines]
+
+
+def test_an_archived_task_is_named(tmp_path: Path) -> None:
+    (issue,) = lint(tmp_path, "- [ ] 1.1 Measure it\n", "openspec/changes/archive/x/tasks.md")
+    assert issue.message == "the task '1.1 Measure it' was archived with an open box"
+
+
 # ---------------------------------------------------------------- the command
 
 
@@ -222,7 +313,7 @@ def test_the_report(coordspec: Callable[..., Any], tmp_path: Path) -> None:
         "\n"
         "  1  error    SPC009  missing-step\n"
         "\n"
-        "note: each file of specs and open changes is a record of this report\n"
+        "note: each file of specs, open changes and archived tasks is a record of this report\n"
         "✗ 1 error in 1 of 1 record (1 file)\n"
     )
 

@@ -19,7 +19,7 @@ from coordspec.findings.outcome import Outcome
 from coordspec.findings.visible import encodable, plural, shown, write_line
 from coordspec.spec.coverage import OUTCOMES, Coverage, CoverageRow, coverage
 from coordspec.spec.document import SPECS
-from coordspec.spec.lint import artifacts, lint_tree
+from coordspec.spec.lint import archived_tasks, artifacts, lint_tree
 from coordspec_cli.main import EXIT_CLEAN, EXIT_FINDINGS
 from coordspec_cli.reporting import ReportingCommand, chosen_reports, emit, report_options
 
@@ -145,15 +145,16 @@ _FORMS: Final[Mapping[str, Callable[[Coverage], Iterable[str]]]] = {
 @report_options
 @click.pass_context
 def lint_command(ctx: click.Context, root: Path) -> int:
-    """Find what OpenSpec lets through, in main specs and in open changes.
+    """Find what OpenSpec lets through, in main specs, in open changes and in archived tasks.
 
-    Scenarios without WHEN or THEN, titles that stand twice, fences that are not closed, headings in comments or of the
-    wrong level, files that say nothing, scenarios that a change would lose. `coordspec rules --family SPC` lists all.
+    Scenarios without WHEN or THEN, titles that stand twice, fences that are not closed, headings in comments, without
+    their space or of the wrong level, files that say nothing, scenarios that a change would lose, tasks without boxes.
+    `coordspec rules --family SPC` lists all.
 
     Exit status: 0 clean, 1 findings at error level, 2 wrong usage or unreadable input.
     """
     _check_root(root)
-    files = [str(path) for path in artifacts(root)]
+    files = [str(path) for path in (*artifacts(root), *archived_tasks(root))]
     reports = chosen_reports(ctx, files)
     issues = [
         replace(issue, place=replace(issue.place, path=str(root / issue.place.path))) for issue in lint_tree(root)
@@ -174,7 +175,7 @@ def _lint_outcome(files: Sequence[str], issues: Sequence[Issue]) -> Outcome:
         warnings=sum(issue.severity is Severity.WARNING for issue in issues),
         by_rule=Counter(issue.name for issue in issues),
         issues=tuple(issues),
-        notes=("each file of specs and open changes is a record of this report",),
+        notes=("each file of specs, open changes and archived tasks is a record of this report",),
     )
 
 

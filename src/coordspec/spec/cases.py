@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 
 from coordspec.spec.document import Scenario
-from coordspec.spec.markdown import FencedBlock
+from coordspec.spec.markdown import CASES, FencedBlock
 from coordspec.yaml_nodes import MAX_DEPTH, deep_line
 
-INFO: Final = "yaml coordspec"
 LABEL: Final = "case"
 """The key of a case that names it in messages and is not handed to the harness."""
 
@@ -45,7 +44,7 @@ class Cases:
 
 def coordspec_blocks(scenario: Scenario) -> list[FencedBlock]:
     """The blocks of a scenario that are meant to be run."""
-    return [block for block in scenario.blocks if block.info == INFO]
+    return [block for block in scenario.blocks if block.info == CASES]
 
 
 def read_cases(block: FencedBlock) -> Cases:

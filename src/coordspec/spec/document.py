@@ -6,11 +6,13 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
 from coordspec.errors import InputError
 from coordspec.spec.markdown import (
+    CASES,
     FencedBlock,
     LineKind,
     MarkdownText,
@@ -25,11 +27,15 @@ SPECS: Final = Path("openspec/specs")
 CHANGES: Final = Path("openspec/changes")
 REQUIREMENT_LEVEL: Final = 3
 SCENARIO_LEVEL: Final = 4
+_LEVELS: Final = {"requirement": REQUIREMENT_LEVEL, "scenario": SCENARIO_LEVEL}
 
 _HEADING: Final = re.compile(r" {0,3}(?P<marks>#{1,6})(?:[ \t]+(?P<title>.*))?$")
 _OPENSPEC_HEADING: Final = re.compile(r"(?:#{1,6}\s+\S|###\s*Requirement:)", re.IGNORECASE)
 _CLOSING_MARKS: Final = re.compile(r"(?:^|[ \t]+)#+[ \t]*$")
 _LABEL: Final = re.compile(r"(?P<label>requirement|scenario)\s*:\s*", re.IGNORECASE)
+_GLUED: Final = re.compile(r" {0,3}#{2,6}(requirement|scenario)\s*:\s*(.*)", re.IGNORECASE)
+_FENCED_HEADING: Final = re.compile(r"#{3,4}[ \t]+(?:requirement|scenario)[ \t]*:", re.IGNORECASE)
+_OPENING: Final = re.compile(r"(?P<mark>`{3,}|~{3,})(?P<info>.*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +78,22 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """One requirement; ``text`` is its prose up to its first heading, ``section`` the level-2 heading above it."""
+    """One requirement; ``text`` is its prose up to its first heading, ``section`` the level-2 heading above it.
+
+    ``body`` is its own text as it stands, with line feeds: all lines up to its first scenario.
+    """
 
     title: str
     line: int
     text: str
+    body: str = ""
     scenarios: tuple[Scenario, ...] = ()
     section: str = ""
     labelled: bool = True
+
+    @property
+    def digest(self) -> str:
+        return scenario_digest(self.body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,11 +206,14 @@ def _requirements(headings: Sequence[Heading], scanned: MarkdownText) -> Iterato
             continue
         inner = list(_inside(headings, index))
         stop = next((h.line for h in headings[index + 1 :]), end)
+        below = _end_of(headings, index, end)
+        first = next((h.line for h in inner if _is_scenario(h)), below)
         yield Requirement(
             heading.title,
             heading.line,
             _prose(scanned.lines[heading.line : stop - 1]),
-            tuple(_scenario(h, inner, _end_of(headings, index, end), scanned) for h in inner if _is_scenario(h)),
+            _body(scanned.lines[heading.line : first - 1]),
+            tuple(_scenario(h, inner, below, scanned) for h in inner if _is_scenario(h)),
             section,
             heading.label == "requirement",
         )
@@ -227,10 +244,12 @@ def _scenario(heading: Heading, inner: Sequence[Heading], end: int, scanned: Mar
     stop = next(later, end)
     lines = scanned.lines[heading.line : stop - 1]
     blocks = tuple(block for block in scanned.blocks if heading.line < block.line < stop)
+    return Scenario(heading.title, heading.line, _body(lines), blocks, _prose(lines), heading.label == "scenario")
+
+
+def _body(lines: Sequence[TextLine]) -> str:
     body = "\n".join(line.text for line in lines).strip("\n")
-    return Scenario(
-        heading.title, heading.line, body + "\n" if body else "", blocks, _prose(lines), heading.label == "scenario"
-    )
+    return body + "\n" if body else ""
 
 
 def _prose(lines: Sequence[TextLine]) -> str:
@@ -244,8 +263,9 @@ def _faults(texts: Sequence[str], scanned: MarkdownText, headings: Sequence[Head
     for unclosed in scanned.unclosed:
         yield SpecFault("unclosed-fence", unclosed.line, {"opening": unclosed.opening})
     yield from _disagreements(texts, scanned, headings)
+    yield from _swallowed(scanned)
     for heading in headings:
-        level = {"requirement": REQUIREMENT_LEVEL, "scenario": SCENARIO_LEVEL}.get(heading.label, heading.level)
+        level = _LEVELS.get(heading.label, heading.level)
         if heading.level != level:
             yield SpecFault(
                 "heading-level",
@@ -264,6 +284,9 @@ def _disagreements(texts: Sequence[str], scanned: MarkdownText, headings: Sequen
         text = texts[line.number - 1]
         theirs = live and bool(_OPENSPEC_HEADING.match(text))
         if theirs == (line.number in ours):
+            if not theirs and line.kind is LineKind.PROSE and (found := _GLUED.match(line.prose)):
+                values = {"found": line.prose.strip(), "wanted": spaced(*found.groups())}
+                yield SpecFault("heading-space", line.number, values)
             continue
         if line.kind is LineKind.COMMENT:
             yield SpecFault("live-comment", line.number, {"text": text.strip()})
@@ -274,3 +297,36 @@ def _disagreements(texts: Sequence[str], scanned: MarkdownText, headings: Sequen
 def _who(theirs: bool) -> dict[str, str]:
     seen, unseen = ("OpenSpec", "a reader of the page") if theirs else ("a reader of the page", "OpenSpec")
     return {"seen": seen, "unseen": unseen}
+
+
+def spaced(label: str, title: str) -> str:
+    """The heading of a requirement or a scenario as it is to be written."""
+    return f"{'#' * _LEVELS[label.lower()]} {label.capitalize()}: {title.strip() or 'TITLE'}"
+
+
+def _swallowed(scanned: MarkdownText) -> Iterator[SpecFault]:
+    """Scenarios and requirements in a block that was meant to end before them.
+
+    A closing fence that is missing is made up for by that of the next block, whose opening one is then code. A block
+    that shows such headings on purpose either has no fence of its own kind inside, or is opened with a longer one.
+    """
+    unclosed = {mark.line for mark in scanned.unclosed}
+    for block in scanned.blocks:
+        opening = _OPENING.search(scanned.lines[block.line - 1].text)
+        if opening is None or block.line in unclosed:
+            continue
+        code = _code_of(scanned, block)
+        heading = next((line for line in code if _FENCED_HEADING.match(line.text)), None)
+        if heading and (block.info == CASES or any(_opens(line, opening["mark"]) for line in code)):
+            values = {"heading": heading.text.strip(), "opening": opening["mark"], "opened": block.line}
+            yield SpecFault("swallowed-heading", heading.number, values)
+
+
+def _code_of(scanned: MarkdownText, block: FencedBlock) -> list[TextLine]:
+    return list(takewhile(lambda line: line.kind is LineKind.CODE, scanned.lines[block.line :]))
+
+
+def _opens(line: TextLine, mark: str) -> bool:
+    """Whether a line of code would open a block like the one around it."""
+    found = _OPENING.match(line.text.lstrip(" "))
+    return found is not None and found["mark"].startswith(mark) and bool(found["info"].strip())

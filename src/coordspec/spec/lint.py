@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from coordspec.contracts import did_you_mean, rule
+from coordspec.contracts import rule
 from coordspec.errors import Issue, Place
-from coordspec.spec.cases import INFO, CasesError, read_cases
+from coordspec.spec.cases import CasesError, read_cases
 from coordspec.spec.document import (
     CHANGES,
     REQUIREMENT_LEVEL,
@@ -23,22 +23,25 @@ from coordspec.spec.document import (
     parse_spec,
     read_text,
     shown_path,
+    spaced,
 )
-from coordspec.spec.markdown import LineKind
+from coordspec.spec.lint_delta import BODIED, folded, lint_against_main, operation_of
+from coordspec.spec.markdown import CASES, LineKind
+from coordspec.spec.tasks import read_tasks
 
 _STEP: Final = re.compile(
-    r"^\s*(?:[-*+]\s+|\d+[.)]\s+|\|\s*)?(?:(?P<bold>\*\*|__)\s*(?P<word>[A-Za-z]+)|(?P<plain>WHEN|THEN)\b)",
+    # Bold, a step may begin in the middle of a line: "**WHEN** it is asked, **THEN** it answers".
+    r"(?:\*\*|__)\s*(?P<word>[A-Za-z]+)|^\s*(?:[-*+]\s+|\d+[.)]\s+|\|\s*)?(?P<plain>WHEN|THEN)\b",
     re.MULTILINE,
 )
 _KEYWORD: Final = re.compile(r"\b(?:SHALL|MUST)\b")
-_DELTA: Final = re.compile(r"(ADDED|MODIFIED|REMOVED|RENAMED) Requirements", re.IGNORECASE)
-_NAMED: Final = re.compile(r"^\s*(?:[-*+]\s+)?(?P<side>FROM:|TO:)?\s*`?###\s*Requirement:\s*(?P<title>.+?)\s*`?\s*$")
-_BODIED: Final = ("ADDED", "MODIFIED")
+_SPACED: Final = re.compile(r" {0,3}#+[ \t]+\w+:\s+\S")
 _ARTIFACTS: Final = (".md", ".yaml", ".yml")
+TASKS: Final = "tasks.md"
 
 
 def lint_tree(root: Path) -> list[Issue]:
-    """The findings of family SPC in the main specs and the open changes below ``root``, the folder of ``openspec/``.
+    """The findings of family SPC below ``root``, the folder of ``openspec/``: specs, open changes, archived tasks.
 
     Places are paths below ``root`` with slashes, in the order of files and lines.
 
@@ -54,7 +57,17 @@ def lint_tree(root: Path) -> list[Issue]:
             issues.append(rule("empty-artifact").issue(Place(shown), {}))
         elif path.name == "spec.md":
             issues += _lint_spec(_Text(root, path, shown, text), mains)
+        elif path.parent.parent == root / CHANGES and path.name == TASKS and not read_tasks(text):
+            issues.append(rule("tasks-without-boxes").issue(Place(shown), {}))
+    for path in archived_tasks(root):
+        issues += _unticked(shown_path(path, root), read_text(path, root))
     return issues
+
+
+def _unticked(shown: str, text: str) -> Iterator[Issue]:
+    for task in read_tasks(text):
+        if not task.ticked:
+            yield rule("archived-unticked").issue(Place(shown, task.line), {"task": task.text})
 
 
 def artifacts(root: Path) -> list[Path]:
@@ -68,6 +81,11 @@ def artifacts(root: Path) -> list[Path]:
             below += [Path(where, name) for name in files if _is_artifact(name)]
         found += sorted(below)
     return found
+
+
+def archived_tasks(root: Path) -> list[Path]:
+    """The tasks of the changes that are archived, by the name of the change."""
+    return sorted(path for path in (root / CHANGES / "archive").glob(f"*/{TASKS}") if path.is_file())
 
 
 def _is_artifact(name: str) -> bool:
@@ -135,16 +153,16 @@ def lint_delta(document: SpecDocument, main: SpecDocument | None) -> Iterator[Is
     """The findings in the spec delta of a change; ``main`` is the main spec of its capability, if there is one."""
     yield from _faults(document)
     for requirement in document.requirements:
-        operation = _operation(requirement.section)
-        if operation in _BODIED:
+        operation = operation_of(requirement.section)
+        if operation in BODIED:
             yield from _lint_requirement(document, requirement)
         elif operation is None:
             wanted = "## ADDED Requirements, or MODIFIED, REMOVED or RENAMED"
             yield _at(document, "misplaced-requirement", requirement.line, _misplaced(requirement, wanted))
-    for operation in _BODIED:
-        yield from _duplicates(document, [r for r in document.requirements if _operation(r.section) == operation])
+    for operation in BODIED:
+        yield from _duplicates(document, [r for r in document.requirements if operation_of(r.section) == operation])
     yield from _labels(document)
-    yield from _against_main(document, main)
+    yield from lint_against_main(document, main)
 
 
 def _at(document: SpecDocument, name: str, line: int, values: dict[str, object]) -> Issue:
@@ -161,11 +179,6 @@ def _misplaced(requirement: Requirement, wanted: str) -> dict[str, object]:
     return {"title": requirement.title, "where": where, "wanted": wanted}
 
 
-def _operation(section: str) -> str | None:
-    found = _DELTA.fullmatch(section)
-    return found[1].upper() if found else None
-
-
 # ---------------------------------------------------------------- requirements and scenarios
 
 
@@ -177,7 +190,7 @@ def _lint_requirement(document: SpecDocument, requirement: Requirement) -> Itera
         yield _at(document, "no-scenario", requirement.line, named)
     first: dict[str, int] = {}
     for scenario in requirement.scenarios:
-        line = first.setdefault(_folded(scenario.title), scenario.line)
+        line = first.setdefault(folded(scenario.title), scenario.line)
         if line != scenario.line:
             yield _at(document, "duplicate-scenario", scenario.line, {"title": scenario.title, "first": line})
         yield from _lint_scenario(document, scenario)
@@ -188,11 +201,12 @@ def _lint_scenario(document: SpecDocument, scenario: Scenario) -> Iterator[Issue
     if missing := [word for word in ("WHEN", "THEN") if word not in words]:
         values: dict[str, object] = {"title": scenario.title, "missing": " and no ".join(missing)}
         yield _at(document, "missing-step", scenario.line, values)
+    broken = {fault.values.get("opened", fault.line) for fault in document.faults}
     for block in scenario.blocks:
-        if "coordspec" not in block.info.lower():
+        if "coordspec" not in block.info.lower() or block.line in broken:
             continue
-        if block.info != INFO:
-            reason = f"its info string is {block.info!r}, not {INFO!r}"
+        if block.info != CASES:
+            reason = f"its info string is {block.info!r}, not {CASES!r}"
             yield _at(document, "broken-block", block.line, {"reason": reason})
             continue
         try:
@@ -204,13 +218,9 @@ def _lint_scenario(document: SpecDocument, scenario: Scenario) -> Iterator[Issue
 def _duplicates(document: SpecDocument, requirements: Sequence[Requirement]) -> Iterator[Issue]:
     first: dict[str, int] = {}
     for requirement in requirements:
-        line = first.setdefault(_folded(requirement.title), requirement.line)
+        line = first.setdefault(folded(requirement.title), requirement.line)
         if line != requirement.line:
             yield _at(document, "duplicate-requirement", requirement.line, {"title": requirement.title, "first": line})
-
-
-def _folded(title: str) -> str:
-    return " ".join(title.split()).casefold()
 
 
 def _labels(document: SpecDocument) -> Iterator[Issue]:
@@ -219,59 +229,16 @@ def _labels(document: SpecDocument) -> Iterator[Issue]:
     for heading in document.headings:
         if heading.level < REQUIREMENT_LEVEL:
             section = heading.title
-        counts = section.lower() == "requirements" or _operation(section) is not None
+        counts = section.lower() == "requirements" or operation_of(section) is not None
         if counts and heading.level == REQUIREMENT_LEVEL and not heading.label:
             values: dict[str, object] = {"found": f"### {heading.title}", "wanted": f"### Requirement: {heading.title}"}
             yield _at(document, "heading-label", heading.line, values)
+        text = document.scan.lines[heading.line - 1].prose
+        if heading.label and not _SPACED.match(text):
+            values = {"found": text.strip(), "wanted": spaced(heading.label, heading.title)}
+            yield _at(document, "heading-space", heading.line, values)
     for requirement in document.requirements:
         for scenario in requirement.scenarios:
             if not scenario.labelled:
                 values = {"found": f"#### {scenario.title}", "wanted": f"#### Scenario: {scenario.title}"}
                 yield _at(document, "heading-label", scenario.line, values)
-
-
-# ---------------------------------------------------------------- a delta and its main spec
-
-
-def _against_main(document: SpecDocument, main: SpecDocument | None) -> Iterator[Issue]:
-    before = {requirement.title: requirement for requirement in main.requirements} if main else {}
-    renamed: dict[str, str] = {}
-    source = ""
-    for operation, line, side, title in _named_lines(document):
-        if side == "FROM:":
-            source = title
-        elif side == "TO:" and source:
-            renamed[title] = source
-        if (operation == "REMOVED" or side == "FROM:") and title not in before:
-            yield _at(document, "unknown-requirement", line, _unknown(document, operation, title, before))
-    for requirement in document.requirements:
-        if _operation(requirement.section) != "MODIFIED":
-            continue
-        known = before.get(renamed.get(requirement.title, requirement.title))
-        if known is None:
-            values = _unknown(document, "MODIFIED", requirement.title, before)
-            yield _at(document, "unknown-requirement", requirement.line, values)
-            continue
-        kept = {scenario.title for scenario in requirement.scenarios}
-        for scenario in known.scenarios:
-            if scenario.title not in kept:
-                where = f"{main.path}:{scenario.line}" if main else ""
-                lost: dict[str, object] = {"title": requirement.title, "scenario": scenario.title, "where": where}
-                yield _at(document, "scenario-loss", requirement.line, lost)
-
-
-def _unknown(document: SpecDocument, operation: str, title: str, before: dict[str, Requirement]) -> dict[str, object]:
-    main = f"{SPECS.as_posix()}/{document.capability}/spec.md"
-    return {"operation": operation, "title": title, "main": main, "guess": did_you_mean(title, list(before))}
-
-
-def _named_lines(document: SpecDocument) -> Iterator[tuple[str, int, str, str]]:
-    """Lines of the sections REMOVED and RENAMED that name a requirement: operation, line, FROM: or TO:, title."""
-    sections = {heading.line: heading.title for heading in document.headings if heading.level < REQUIREMENT_LEVEL}
-    operation: str | None = None
-    for line in document.scan.lines:
-        if line.number in sections:
-            operation = _operation(sections[line.number])
-        found = _NAMED.match(line.prose) if line.kind is LineKind.PROSE else None
-        if found and operation in ("REMOVED", "RENAMED"):
-            yield operation or "", line.number, found["side"] or "", found["title"]

@@ -14,6 +14,8 @@ from markdown_it.token import Token
 from coordspec.hashes import text_sha256
 
 DIGEST_CHARS: Final = 12
+CASES: Final = "yaml coordspec"
+"""The info string of a block whose cases are run."""
 
 # Blocks alone: inline text is parsed where it may hold a comment, which is almost nowhere.
 _COMMONMARK: Final = MarkdownIt("commonmark")
@@ -38,6 +40,7 @@ class LineKind(Enum):
     FENCE = "fence"
     CODE = "code"
     COMMENT = "comment"
+    HTML = "html"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,8 @@ def take_apart(texts: Sequence[str]) -> MarkdownText:
             page.fence(token)
         elif token.type == "html_block" and token.content.lstrip(" ").startswith(_COMMENT_START):
             page.comment(token)
+        elif token.type == "html_block":
+            page.html(token)
         elif token.type == "inline" and _COMMENT_START in token.content:
             page.inline(token)
     lines = (TextLine(n, *line) for n, line in enumerate(zip(texts, page.kinds, page.prose, strict=True), 1))
@@ -119,6 +124,11 @@ class _Page:
         self.blocks.append(FencedBlock(" ".join(token.info.split()), text, start + 1))
         if not closed:
             self.unclosed.append(Unclosed(token.markup, start + 1))
+
+    def html(self, token: Token) -> None:
+        """A block of HTML, such as a table. It goes on to the next blank line, whatever looks like Markdown in it."""
+        start, end = _range(token)
+        self.kinds[start:end] = [LineKind.HTML] * (end - start)
 
     def comment(self, token: Token) -> None:
         """A comment that begins a line. It ends with the line that ends it; without one it hides all that follows."""
