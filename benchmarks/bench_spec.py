@@ -18,6 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from coordspec.spec.digests import write_digests
 from coordspec.spec.markdown import scenario_digest
 from coordspec.spec.resolve import resolve_tree
 
@@ -54,6 +55,10 @@ def write_tree(root: Path, scenarios: int) -> None:
         folder.mkdir(parents=True)
         (folder / "spec.md").write_text(spec)
         (root / f"tests/test_cap_{number}.py").write_text(module)
+    _, found = resolve_tree(root, ["tests"])
+    read = {unread.key: unread.digest for unread in found.unread if unread.digest}
+    tables = {resolved.key: resolved.scenario.digest for resolved in found.scenarios if resolved.harness}
+    write_digests(root, read | tables)
 
 
 def collect(root: Path, *arguments: str) -> tuple[float, float, int]:

@@ -11,7 +11,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from coordspec.spec.document import read_spec
+from coordspec.spec.cases import coordspec_blocks
+from coordspec.spec.digests import SENTENCE, write_digests
+from coordspec.spec.document import read_spec, spec_files
 from limits import HANG_S
 
 ROOT = Path(__file__).parent.parent
@@ -98,11 +100,24 @@ def add_change(root: Path, name: str = CHANGE, schema: str = "spec-driven") -> P
     return folder
 
 
+def read_all(root: Path) -> None:
+    """Write down that somebody has read all sentences and tables of the specs."""
+    found: dict[tuple[str, str, str], str] = {}
+    for document in (read_spec(path, root) for path in spec_files(root)):
+        for requirement in document.requirements:
+            found[document.capability, requirement.title, SENTENCE] = requirement.digest
+            for scenario in requirement.scenarios:
+                if coordspec_blocks(scenario):
+                    found[document.capability, requirement.title, scenario.title] = scenario.digest
+    write_digests(root, found)
+
+
 def complete_tree(root: Path) -> Path:
     """One spec with two scenarios, one complete change; returns the root."""
     write(root / "openspec/config.yaml", "schema: spec-driven\n")
     add_spec(root)
     add_change(root)
+    read_all(root)
     return root
 
 
@@ -134,9 +149,37 @@ The adder SHALL add quickly.
 """
 
 
+DOUBLING = """
+### Requirement: Doubling
+The adder SHALL double.
+
+#### Scenario: Twice
+- **WHEN** 2 is doubled
+- **THEN** the sum is 4
+"""
+DOUBLING_DELTA = "# sums\n\n## ADDED Requirements\n" + DOUBLING
+DOUBLING_TEST = """from coordspec.spec import scenario
+
+@scenario("sums", "Doubling", "Twice", digest="{digest}")
+def test_twice(): pass
+"""
+RENAMED = """## RENAMED Requirements
+
+- FROM: `### Requirement: Adding`
+- TO: `### Requirement: Doubling`
+"""
+
+
 def tree_of_changes(root: Path) -> Path:
-    """A spec and one change for each state that a change can be in; the name of a change is its state."""
+    """A spec and one change for each state that a change can be in; the name of a change is its state.
+
+    The requirement Doubling is built: it is in the main spec, and a test is bound to its scenario.
+    """
     complete_tree(root)
+    add_spec(root, text=SPEC + DOUBLING)
+    doubling = read_spec(root / "openspec/specs/sums/spec.md", root).requirements[1].scenarios[0]
+    write(root / "tests/test_doubling.py", DOUBLING_TEST.format(digest=doubling.digest))
+    read_all(root)
     everything = ("proposal.md", "specs", "design.md", "tasks.md")
 
     def change(name: str, without: Iterable[str] = (), schema: str = "spec-driven", **contents: str | bytes) -> None:
@@ -150,21 +193,32 @@ def tree_of_changes(root: Path) -> Path:
 
     change("bare", everything)
     change("begun", everything[1:])
+    change("specified", everything[2:])
+    change("designed", everything[3:])
     change("blank-design", design="")
+    change("blank-design-ticked", design="", tasks=TASKS.replace("[ ]", "[x]"))
     change("blank-delta", specs=b"\xef\xbb\xbf \r\n\t\r\n")
     change("blank-tasks", tasks=" \n")
     change("no-design", ["design.md"])
     change("no-proposal", ["proposal.md"])
     change("no-delta", ["specs"])
+    change("tasks-alone", everything[:3])
     change("skips-specs", ["specs"], metadata="schema: spec-driven\nskip_specs: true\n")
     change("skips-and-has", metadata="schema: spec-driven\nskip_specs: true\n")
     change("other-schema", schema="spec-drivn")
     change("broken-metadata", metadata="schema: [\n")
     change("scenario-loss", specs=MODIFIED)
+    change("no-operation", specs=DELTA.replace("## ADDED", "## NEW"))
+    change("exists", specs=DELTA.replace("Subtracting", "Adding"))
+    change("refused", specs=RENAMED)
+    change("no-boxes", tasks=TASKS.replace("[ ] ", ""))
     change("crlf", **{k: v.replace("\n", "\r\n") for k, v in PARTS.items()})
     change("bom", **{k: "\ufeff" + v for k, v in PARTS.items()})
     change("ticked", tasks=TASKS.replace("[ ]", "[x]"))
+    change("ticked-but-one", tasks=TASKS.replace("[ ]", "[x]", 1))
+    change("ticked-synced", specs=DOUBLING_DELTA, tasks=TASKS.replace("[ ]", "[x]"))
     change("ticked-early", ["design.md"], tasks=TASKS.replace("[ ]", "[x]"))
+    change("built-early", ["design.md", "tasks.md"], specs=DOUBLING_DELTA)
     change("ticked-in-fence", ["design.md"], tasks=TASKS + "\n```\n- [x] 1.3 as an example\n```\n")
     write(root / "openspec/changes/folder/nested/proposal.md", PROPOSAL)
     return root
@@ -201,9 +255,20 @@ def healthy_tree(root: Path) -> Path:
     return root
 
 
-def run_tests(root: Path) -> tuple[int, str]:
+def run_tests(root: Path, *options: str) -> tuple[int, str]:
     """Run pytest with the plugin in the tree; returns its exit status and what it printed."""
-    words = (sys.executable, "-B", "-m", "pytest", "-q", "-p", "coordspec.spec.plugin", "-p", "no:cacheprovider")
+    words = (
+        sys.executable,
+        "-B",
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "coordspec.spec.plugin",
+        "-p",
+        "no:cacheprovider",
+        *options,
+    )
     alone = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}  # the plugin comes by name, and only once
     done = subprocess.run(
         words, cwd=root, env={**os.environ, **alone}, capture_output=True, text=True, timeout=HANG_S, check=False

@@ -8,6 +8,7 @@ import pytest
 
 from coordspec.spec.coverage import coverage
 from coordspec.spec.document import parse_spec
+from openspec_trees import read_all
 
 pytest_plugins = ["pytester"]
 
@@ -92,6 +93,11 @@ class Project:
         self.write(SPEC_MD, SPEC)
         self.write("tests/test_bound.py", BOUND)
         self.write("tests/test_harness.py", HARNESS)
+        self.read()
+
+    def read(self) -> None:
+        """Somebody has read the sentences and the tables as they stand."""
+        read_all(self.root)
 
     def write(self, name: str, text: str | bytes) -> None:
         path = self.root / name
@@ -220,6 +226,7 @@ def test_last_failed_of_several_files(project: Project) -> None:
 def test_brackets_and_colons_in_titles_can_be_selected(project: Project) -> None:
     text = SPEC.replace("Requirement: Answer", "Requirement: a::b [x]").replace("A question", "q [y] :: z")
     project.write(SPEC_MD, text)
+    project.read()
     project.write(
         "tests/test_bound.py",
         f"from coordspec.spec import scenario\n{bind('a::b [x]', 'q [y] :: z', text=text)}\ndef test_q(): pass\n",
@@ -237,6 +244,7 @@ def test_a_capability_may_have_a_name_that_pytest_passes_over(project: Project, 
 
 def test_specs_of_a_nested_capability(project: Project) -> None:
     project.write("openspec/specs/a/b/spec.md", SPEC)
+    project.read()
     project.write("tests/test_ab.py", BOUND.replace('"answers"', '"a/b"'))
     project.run("openspec").assert_outcomes(passed=6)
 

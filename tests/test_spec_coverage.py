@@ -12,6 +12,7 @@ import pytest
 from coordspec.errors import InputError
 from coordspec.spec.coverage import OUTCOMES, Ran, coverage, read_outcomes, update_outcomes
 from coordspec.spec.document import read_spec
+from openspec_trees import read_all
 
 SPEC = """\
 ## Requirements
@@ -36,6 +37,7 @@ def tree(tmp_path: Path) -> Path:
     one = read_spec(tmp_path / MD, tmp_path).requirements[0].scenarios[0]
     call = f'@scenario("demo", "R | x", "One", digest="{one.digest}")'
     (tmp_path / "tests/test_a.py").write_text(f"from coordspec.spec import scenario\n\n{call}\ndef test_one(): pass\n")
+    read_all(tmp_path)
     update_outcomes(tmp_path / OUTCOMES, {ONE: Ran("passed", one.digest, "tests/test_a.py::test_one")}, ["tests"])
     return tmp_path
 
@@ -94,6 +96,7 @@ def test_a_binding_to_no_scenario_is_a_fault(tree: Path, coordspec: Callable[...
 def test_nothing_to_cover_is_no_success(tree: Path, coordspec: Callable[..., Any]) -> None:
     (tree / MD).unlink()
     (tree / "tests/test_a.py").unlink()
+    read_all(tree)
     done = coordspec("spec", "coverage")
     assert (done.status, done.out) == (1, "✗ there is no scenario in openspec/specs\n")
 

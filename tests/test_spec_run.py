@@ -29,6 +29,7 @@ def project(pytester: pytest.Pytester) -> Project:
 def test_fixtures_of_every_scope(project: Project) -> None:
     text = SPEC.replace("```yaml coordspec", "```yaml")
     project.write(SPEC_MD, text)
+    project.read()
     project.write(
         "tests/deep/conftest.py",
         """
@@ -197,6 +198,7 @@ def test_a_failure_shows_the_scenario(project: Project) -> None:
 def test_every_failing_case_is_listed(project: Project) -> None:
     project.edit(SPEC_MD, "x: 1, y: 2, sum: 3", "x: 1, y: 2, sum: 4")
     project.edit(SPEC_MD, "y: 0, sum: 0", "y: 0, sum: 1")
+    project.read()
     failed(
         project.run(),
         f"{SPEC_MD}:15: 2 of 2 cases of the harness fail (tests/test_harness.py:4 (add))",
@@ -215,6 +217,7 @@ def test_a_harness_that_is_not_there(project: Project) -> None:
 
 def test_a_case_with_another_argument(project: Project) -> None:
     project.edit(SPEC_MD, "x: 1, y: 2", "x: 1, z: 2")
+    project.read()
     failed(project.run(), "E*TypeError: add() got an unexpected keyword argument 'z'")
 
 

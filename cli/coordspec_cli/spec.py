@@ -52,7 +52,7 @@ def coverage_command(root: Path, form: str, outcomes: Path | None, bindings: tup
     Only a test that passed covers its scenario, and only as long as neither the scenario nor the binding has changed
     since; a skipped test, or one that is expected to fail, covers nothing. Run pytest first.
 
-    Exit status: 0 if every scenario is covered, 1 if not, 2 wrong usage or unreadable input.
+    Exit status: 0 if every scenario is covered and every sentence read, 1 if not, 2 wrong usage or unreadable input.
     """
     _check_root(root)
     found = coverage(root, outcomes or root / OUTCOMES, bindings or None)
@@ -73,9 +73,14 @@ def _table(found: Coverage) -> Iterator[str]:
                 name = f"{shown(row.scenario):<{scenarios}}"
                 yield f"    {sign} {_outcome(row):<{outcomes}}  {name}  {row.binding or ''}".rstrip()
         yield ""
-    for fault in found.faults:
+    for fault in _faults(found):
         yield f"error: {shown(fault)}"
     yield _verdict(found)
+
+
+def _faults(found: Coverage) -> list[str]:
+    """What is wrong beside single scenarios."""
+    return [*found.faults, *(unread.message for unread in found.unread)]
 
 
 def _grouped(rows: Sequence[CoverageRow]) -> Iterator[tuple[str, list[tuple[str, list[CoverageRow]]]]]:
@@ -96,12 +101,13 @@ def _verdict(found: Coverage) -> str:
     share = 100 * found.covered // found.total
     sign = "✓" if found.complete else "✗"
     faults = f", {plural(len(found.faults), 'fault')} in bindings" if found.faults else ""
-    return f"{sign} {found.covered} of {plural(found.total, 'scenario')} covered ({share} %){faults}"
+    unread = f", {plural(len(found.unread), 'digest')} to renew" if found.unread else ""
+    return f"{sign} {found.covered} of {plural(found.total, 'scenario')} covered ({share} %){faults}{unread}"
 
 
 def _json(found: Coverage) -> Iterator[str]:
     rows = [{**_row(row), "covered": row.covered} for row in found.rows]
-    value = {"total": found.total, "covered": found.covered, "faults": list(found.faults), "scenarios": rows}
+    value = {"total": found.total, "covered": found.covered, "faults": _faults(found), "scenarios": rows}
     yield json.dumps(value, indent=2)
 
 
@@ -126,8 +132,8 @@ def _markdown(found: Coverage) -> Iterator[str]:
                 cells = (markdown_text(requirement), markdown_text(shown(row.scenario)), binding, _outcome(row))
                 yield f"| {' | '.join(cells)} |"
         yield ""
-    if found.faults:
-        yield from ("## Faults", "", *(f"- {markdown_text(shown(fault))}" for fault in found.faults))
+    if faults := _faults(found):
+        yield from ("## Faults", "", *(f"- {markdown_text(shown(fault))}" for fault in faults))
 
 
 _FORMS: Final[Mapping[str, Callable[[Coverage], Iterable[str]]]] = {

@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from coordspec.errors import InputError
 from coordspec.jsonl.write import write_whole
-from coordspec.spec.resolve import BoundScenario, Key, resolve_tree
+from coordspec.spec.digests import Key
+from coordspec.spec.resolve import BoundScenario, Unread, resolve_tree
 from coordspec.spec.sources import DEFAULT_BINDINGS
 
 
@@ -19,7 +20,7 @@ class CoverageRow:
     """One scenario. ``binding`` is None where nothing is bound to it.
 
     ``outcome`` is None where it was never run as it now stands: the text or the binding has changed since. It is
-    ``stale``, ``ambiguous`` or ``broken`` where it cannot be run.
+    ``stale``, ``unread`` (a table without a digest), ``ambiguous`` or ``broken`` where it cannot be run.
     """
 
     capability: str
@@ -29,6 +30,11 @@ class CoverageRow:
     line: int
     binding: str | None
     outcome: str | None
+    digest: str = ""
+
+    @property
+    def key(self) -> Key:
+        return (self.capability, self.requirement, self.scenario)
 
     @property
     def covered(self) -> bool:
@@ -38,10 +44,14 @@ class CoverageRow:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """Every scenario in the order of the specs; ``faults`` are bindings to no scenario, and files of no use."""
+    """Every scenario in the order of the specs; ``faults`` are bindings to no scenario, and files of no use.
+
+    ``unread`` are requirements whose sentence was not read as it stands, and digests of what is not there any more.
+    """
 
     rows: tuple[CoverageRow, ...]
     faults: tuple[str, ...] = ()
+    unread: tuple[Unread, ...] = ()
 
     @property
     def covered(self) -> int:
@@ -53,7 +63,7 @@ class Coverage:
 
     @property
     def complete(self) -> bool:
-        return self.covered == self.total and not self.faults
+        return self.covered == self.total and not self.faults and not self.unread
 
 
 def coverage(root: Path, outcomes: Path, bindings: Sequence[str | Path] | None = None) -> Coverage:
@@ -70,19 +80,22 @@ def coverage(root: Path, outcomes: Path, bindings: Sequence[str | Path] | None =
         bindings = last.bindings or [name for name in DEFAULT_BINDINGS if (root / name).is_dir()]
     _, resolution = resolve_tree(root, bindings)
     rows = tuple(_row(resolved, last.ran.get(resolved.key)) for resolved in resolution.scenarios)
-    return Coverage(rows, (*resolution.faults, *(orphan.message for orphan in resolution.orphans)))
+    faults = (*resolution.faults, *(orphan.message for orphan in resolution.orphans))
+    return Coverage(rows, faults, resolution.unread)
 
 
 def _row(resolved: BoundScenario, ran: Ran | None) -> CoverageRow:
     place = (resolved.document.path, resolved.scenario.line)
-    return CoverageRow(*resolved.key, *place, resolved.binding, _outcome(resolved, ran))
+    return CoverageRow(*resolved.key, *place, resolved.binding, _outcome(resolved, ran), resolved.scenario.digest)
 
 
 def _outcome(resolved: BoundScenario, ran: Ran | None) -> str | None:
     if resolved.conflict:
         return "ambiguous"
     if resolved.gap:
-        return "stale" if resolved.stale else "broken" if resolved.binding else None
+        if resolved.stale:
+            return "stale" if resolved.read is not None else "unread"
+        return "broken" if resolved.binding else None
     if ran is None or (ran.digest, ran.binding) != (resolved.scenario.digest, resolved.binding):
         return None
     return ran.outcome

@@ -12,7 +12,7 @@ import pytest
 
 from coordspec.errors import InputError
 from coordspec.spec.cases import coordspec_blocks, read_cases
-from coordspec.spec.resolve import BoundScenario
+from coordspec.spec.resolve import BoundScenario, Unread
 from coordspec.spec.sources import HarnessSite, Site
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class SpecFile(pytest.File):
         super().__init__(**keywords)
         self.specs = specs
 
-    def collect(self) -> Iterator[pytest.Collector]:
+    def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
         try:
             document = self.specs.document(self.path)
             if document is None:
@@ -42,21 +42,29 @@ class SpecFile(pytest.File):
         for number, (name, message) in enumerate(faults, 1):
             yield FaultItem.from_parent(self, name=f"fault {number}: {name}", message=message)
         titles = dict.fromkeys(requirement.title for requirement in document.requirements)
-        scenarios = self.specs.scenarios(document)
+        scenarios, unread = self.specs.scenarios(document), self.specs.unread(document)
         for title in titles:
             below = [resolved for resolved in scenarios if resolved.requirement.title == title]
-            yield RequirementNode.from_parent(self, name=node_name(title), scenarios=below)
+            own = [each for each in unread if each.digest and each.key[1] == title]
+            yield RequirementNode.from_parent(self, name=node_name(title), scenarios=below, unread=own)
+        for each in unread:
+            if each.digest is None:
+                name = "digest of nothing: " + " / ".join(part for part in each.key if part)
+                yield UnreadItem.from_parent(self, name=node_name(name), unread=each)
 
 
 class RequirementNode(pytest.Collector):
-    """One requirement."""
+    """One requirement, and an item for its sentence where that was not read."""
 
-    def __init__(self, *, scenarios: list[BoundScenario], **keywords: Any) -> None:
+    def __init__(self, *, scenarios: list[BoundScenario], unread: list[Unread], **keywords: Any) -> None:
         super().__init__(**keywords)
         self.scenarios = scenarios
+        self.unread = unread
 
     def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
         assert isinstance(self.parent, SpecFile)
+        for each in self.unread:
+            yield UnreadItem.from_parent(self, name="(the requirement itself)", unread=each)
         for resolved in self.scenarios:
             name = node_name(resolved.scenario.title)
             if resolved.conflict:
@@ -82,6 +90,27 @@ class GapError(Exception):
 
 class CasesFailedError(Exception):
     """The cases of a block that failed."""
+
+
+class UnreadItem(pytest.Item):
+    """A requirement or a digest that somebody has to read; it passes once the digests are updated."""
+
+    def __init__(self, *, unread: Unread, **keywords: Any) -> None:
+        super().__init__(**keywords)
+        self.unread = unread
+        self.problem = unread.message
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        return self.path, self.unread.line and self.unread.line - 1, self.name
+
+    def runtest(self) -> None:
+        if self.problem:
+            raise GapError(self.problem)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        if isinstance(excinfo.value, GapError):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
 
 
 class ScenarioItem(pytest.Item):

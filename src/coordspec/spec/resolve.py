@@ -6,21 +6,20 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
 
 from coordspec.contracts import did_you_mean, rule
 from coordspec.errors import Place
 from coordspec.spec.cases import CasesError, coordspec_blocks, read_cases
+from coordspec.spec.digests import DIGESTS, SENTENCE, Key, read_digests
 from coordspec.spec.document import Requirement, Scenario, SpecDocument, read_spec, spec_files
 from coordspec.spec.sources import HarnessSite, Site, Sources, read_sources
-
-Key: TypeAlias = tuple[str, str, str]
-"""Capability, requirement and scenario."""
 
 
 @dataclass(frozen=True, slots=True)
 class BoundScenario:
     """One scenario and what is bound to it; ``binding`` names it, and is what outcomes are kept under.
+
+    ``read`` is the digest of the text that somebody has read: that of its function's decorator, or of its table.
 
     ``conflict`` is why nobody can say what shows it (two bindings, two scenarios of that title); ``gap`` is why nothing
     that can be run does (unbound, stale, a broken block). At most one of the two is set, and then there is no outcome.
@@ -32,6 +31,7 @@ class BoundScenario:
     site: Site | None = None
     harness: HarnessSite | None = None
     binding: str | None = None
+    read: str | None = None
     conflict: str = ""
     gap: str = ""
 
@@ -45,7 +45,24 @@ class BoundScenario:
 
     @property
     def stale(self) -> bool:
-        return self.site is not None and self.site.bound.digest != self.scenario.digest
+        return (self.site or self.harness) is not None and self.read != self.scenario.digest
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A requirement whose sentence nobody has read as it stands, or, with ``digest`` None, a digest of nothing.
+
+    ``line`` is that of the requirement.
+    """
+
+    key: Key
+    digest: str | None
+    message: str
+    line: int | None = None
+
+    @property
+    def capability(self) -> str:
+        return self.key[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,38 +75,41 @@ class Orphan:
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """Every scenario in the order of the specs, and every binding that belongs to none."""
+    """Every scenario in the order of the specs, every binding that belongs to none, and what else is to be read."""
 
     scenarios: tuple[BoundScenario, ...]
     orphans: tuple[Orphan, ...] = ()
     faults: tuple[str, ...] = ()
     sites: tuple[Site, ...] = ()
+    unread: tuple[Unread, ...] = ()
 
 
 def resolve_tree(root: Path, bindings: Sequence[str | Path]) -> tuple[list[SpecDocument], Resolution]:
     """The specs below ``root/openspec/specs`` and what is bound to them in the files that ``bindings`` name.
 
     Raises:
-        InputError: a spec or a file of bindings cannot be read.
+        InputError: a spec, a file of bindings or that of digests cannot be read.
     """
     documents = [read_spec(path, root) for path in spec_files(root)]
-    return documents, resolve(documents, read_sources(root, bindings))
+    return documents, resolve(documents, read_sources(root, bindings), read_digests(root))
 
 
-def resolve(documents: Sequence[SpecDocument], sources: Sources) -> Resolution:
-    """Bring specs and bindings together."""
+def resolve(documents: Sequence[SpecDocument], sources: Sources, digests: Mapping[Key, str]) -> Resolution:
+    """Bring specs, bindings and the digests of what was read together."""
     sites: dict[Key, list[Site]] = defaultdict(list)
     for site in sources.sites:
         sites[site.bound[:3]].append(site)
     harnesses: dict[str, list[HarnessSite]] = defaultdict(list)
     for item in sources.harnesses:
         harnesses[item.name].append(item)
-    scenarios = tuple(resolved for document in documents for resolved in _of_document(document, sites, harnesses))
+    found = (resolved for document in documents for resolved in _of_document(document, sites, harnesses))
+    scenarios = tuple(_held_to_digest(resolved, digests) for resolved in found)
     known = {resolved.key for resolved in scenarios}
-    orphans = [site for key, found in sites.items() if key not in known for site in found]
+    orphans = [site for key, bound in sites.items() if key not in known for site in bound]
     faults = [*sources.faults, *_doubled(harnesses)]
     lost = tuple(Orphan(site.bound.capability, _orphan(site, documents)) for site in orphans)
-    return Resolution(scenarios, lost, tuple(faults), sources.sites)
+    unread = (*_sentences(documents, digests), *_digests_of_nothing(documents, scenarios, digests))
+    return Resolution(scenarios, lost, tuple(faults), sources.sites, unread)
 
 
 def fault_message(document: SpecDocument, index: int) -> str:
@@ -134,8 +154,7 @@ def _bind(resolved: BoundScenario, sites: Sequence[Site], harnesses: Mapping[str
         reason = f"has two blocks that are run, in lines {lines}; make them one"
         return replace(resolved, binding="two blocks", conflict=f"{said} {reason}")
     if sites:
-        bound = replace(resolved, site=sites[0], binding=sites[0].binding)
-        return replace(bound, gap=_stale(bound)) if bound.stale else bound
+        return replace(resolved, site=sites[0], binding=sites[0].binding, read=sites[0].bound.digest)
     if blocks:
         return _bind_block(resolved, harnesses)
     return replace(resolved, gap=_unbound(resolved, said))
@@ -165,6 +184,61 @@ def _unbound(resolved: BoundScenario, said: str) -> str:
 def _quoted(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
+
+
+def _held_to_digest(resolved: BoundScenario, digests: Mapping[Key, str]) -> BoundScenario:
+    """The scenario, with a gap where it is not what somebody has read."""
+    if resolved.harness is not None:
+        resolved = replace(resolved, read=digests.get(resolved.key))
+    if resolved.gap or not resolved.stale:
+        return resolved
+    return replace(resolved, gap=_stale(resolved) if resolved.site else _stale_table(resolved))
+
+
+def _stale_table(resolved: BoundScenario) -> str:
+    assert resolved.harness is not None
+    said = f"{resolved.place}: the table of the scenario {resolved.scenario.title!r}"
+    todo = f"Read it, make {resolved.harness.place} show what it says now, then run pytest with --update-digests"
+    if resolved.read is None:
+        return f"unread: {said} has no digest in {DIGESTS}. {todo}"
+    is_now = f"its digest is {resolved.scenario.digest!r}, {DIGESTS} says {resolved.read!r}"
+    return f"stale: {said} is not what was read: {is_now}. {todo}"
+
+
+def _sentences(documents: Sequence[SpecDocument], digests: Mapping[Key, str]) -> Iterator[Unread]:
+    """The requirements whose own text, the sentence above their scenarios, was not read as it stands."""
+    for document in documents:
+        seen: set[str] = set()
+        for requirement in document.requirements:
+            key = (document.capability, requirement.title, SENTENCE)
+            if requirement.title in seen or digests.get(key) == requirement.digest:
+                continue
+            seen.add(requirement.title)
+            said = f"{document.path}:{requirement.line}: the sentence of the requirement {requirement.title!r}"
+            todo = "Read it, make its scenarios show what it says now, then run pytest with --update-digests"
+            if key in digests:
+                is_now = f"its digest is {requirement.digest!r}, {DIGESTS} says {digests[key]!r}"
+                message = f"stale: {said} is not what was read: {is_now}. {todo}"
+            else:
+                message = f"unread: {said} has no digest in {DIGESTS}. {todo}"
+            yield Unread(key, requirement.digest, message, requirement.line)
+
+
+def _digests_of_nothing(
+    documents: Sequence[SpecDocument], scenarios: Sequence[BoundScenario], digests: Mapping[Key, str]
+) -> Iterator[Unread]:
+    """Digests of requirements and tables that are not there any more."""
+    sentences = {(d.capability, requirement.title, SENTENCE) for d in documents for requirement in d.requirements}
+    tables = {resolved.key for resolved in scenarios if coordspec_blocks(resolved.scenario)}
+    gone = digests.keys() - sentences - tables
+    for key in sorted(gone):
+        capability, requirement, scenario = key
+        if scenario and (capability, requirement, SENTENCE) in gone:
+            continue  # said once, of the requirement, and taken out with it
+        where = f"{requirement!r} of {capability}" if scenario else capability
+        what = f"the table of the scenario {scenario!r}" if scenario else f"the requirement {requirement!r}"
+        todo = "If it was given up on purpose, run pytest with --update-digests"
+        yield Unread(key, None, f"{DIGESTS}: holds a digest of {what}, which {where} lacks. {todo}")
 
 
 def _stale(resolved: BoundScenario) -> str:

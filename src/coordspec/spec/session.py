@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -15,9 +15,10 @@ from _pytest.runner import runtestprotocol
 from coordspec.errors import InputError
 from coordspec.spec.binding import bound_scenarios
 from coordspec.spec.coverage import OUTCOMES, PASSED, Ran, update_outcomes
+from coordspec.spec.digests import DIGESTS, SENTENCE, Key, read_digests, write_digests
 from coordspec.spec.document import SpecDocument, shown_path
-from coordspec.spec.nodes import BoundFunction, Modules, ScenarioItem, SpecFile
-from coordspec.spec.resolve import BoundScenario, Key, Resolution, fault_message, resolve_tree
+from coordspec.spec.nodes import BoundFunction, Modules, ScenarioItem, SpecFile, UnreadItem
+from coordspec.spec.resolve import BoundScenario, Resolution, Unread, fault_message, resolve_tree
 from coordspec.spec.sources import update_digests
 
 _ATTRIBUTE: Final = "coordspec_scenario"
@@ -60,6 +61,17 @@ class SpecSession:
 
     def scenarios(self, document: SpecDocument) -> list[BoundScenario]:
         return [found for found in self._resolved[1].scenarios if found.document is document]
+
+    def unread(self, document: SpecDocument) -> list[Unread]:
+        """What of a spec is to be read, and with the first spec what is of no spec."""
+        documents, resolution = self._resolved
+        known = {other.capability for other in documents.values()}
+        first = document is next(iter(documents.values()))
+        return [
+            each
+            for each in resolution.unread
+            if each.capability == document.capability or (first and each.capability not in known)
+        ]
 
     def faults(self, document: SpecDocument) -> Iterator[tuple[str, str]]:
         """What is wrong beyond single scenarios, with a name for each; what belongs to no spec comes with the first."""
@@ -134,16 +146,19 @@ class SpecSession:
                 item.take(item.resolved)
         yield
         if self.config.getoption("update_digests") and not self.config.option.collectonly:
-            self._update_digests(session, [item for item in items if isinstance(item, ScenarioItem)])
+            self._update_digests(session, items)
 
-    def _update_digests(self, session: pytest.Session, items: Sequence[ScenarioItem]) -> None:
+    def _update_digests(self, session: pytest.Session, selected: Sequence[pytest.Item]) -> None:
         if session.testsfailed:
             self._say("coordspec: no digest is updated, since the collection failed")
             return
-        stale = [item for item in items if item.resolved.stale]
+        stale = [item for item in selected if isinstance(item, ScenarioItem) and item.resolved.stale]
+        unread = [item for item in selected if isinstance(item, UnreadItem)]
         edits = [(item.resolved.site, item.resolved.scenario.digest) for item in stale if item.resolved.site]
+        read: dict[Key, str | None] = {item.unread.key: item.unread.digest for item in unread}
+        read |= {item.resolved.key: item.resolved.scenario.digest for item in stale if item.resolved.harness}
         try:
-            changes = update_digests(self.root, edits)
+            changes = [*update_digests(self.root, edits), *self._update_file(read)]
         except InputError as error:
             raise pytest.UsageError(str(error)) from error
         for change in changes:
@@ -151,6 +166,21 @@ class SpecSession:
         self._say(f"coordspec: {len(changes)} digests updated")
         for item in stale:
             item.take(replace(item.resolved, gap=""))
+        for sentence in unread:
+            sentence.problem = ""
+
+    def _update_file(self, read: Mapping[Key, str | None]) -> Iterator[str]:
+        """Write what was read into the file of digests; None takes a digest out. Gives a line for each change."""
+        if not read:
+            return
+        before = read_digests(self.root)
+        after = {**before, **read}
+        gone = {key[:2] for key, digest in read.items() if digest is None and key[2] == SENTENCE}
+        kept = {key: digest for key, digest in after.items() if digest is not None and key[:2] not in gone}
+        write_digests(self.root, kept)
+        for key, digest in read.items():
+            name = " / ".join(part for part in key if part)
+            yield f"{DIGESTS}: {name}: {before.get(key, '(none)')} → {digest or '(none)'}"
 
     def _say(self, line: str) -> None:
         reporter = self.config.pluginmanager.get_plugin("terminalreporter")
@@ -162,13 +192,14 @@ class SpecSession:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-        if not isinstance(item, ScenarioItem):
+        if not isinstance(item, ScenarioItem | UnreadItem):
             return None
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-        self.running = item
+        # What is torn down behind an item depends on where the next one runs, and a scenario runs elsewhere.
+        following = nextitem.runner() if isinstance(nextitem, ScenarioItem) else nextitem
+        self.running = item if isinstance(item, ScenarioItem) else None
         try:
-            following = nextitem.runner() if isinstance(nextitem, ScenarioItem) else nextitem
-            runtestprotocol(item.runner(), nextitem=following)
+            runtestprotocol(item.runner() if isinstance(item, ScenarioItem) else item, nextitem=following)
         finally:
             self.running = None
         item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
