@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from coordspec.spec.artifacts import ticked_lines
+from coordspec.spec.tasks import read_tasks, ticked_lines
 from openspec_trees import CHANGE, complete_tree, raw, write
 
 TICKED = [
@@ -21,8 +21,10 @@ TICKED = [
     "-[x]a",
     "- [x]",
 ]
+OPEN = ["- [ ] a", "- [] a", "- [~] a", "1. [-] a", "- [ ](./link.md)"]
 OTHER = [
-    *("- [ ] a", "- [] a", "- [~] a", "- [xx] a", "- [x](./link.md)", "- [x][link]", "[x] a", "a - [x] b", "- x", ""),
+    *OPEN,
+    *("- [xx] a", "- [x](./link.md)", "- [x][link]", "- [a](./link.md)", "[x] a", "a - [x] b", "- x", ""),
     "1234567890. [x] a",
 ]
 
@@ -68,6 +70,7 @@ def test_openspec_counts_the_same_tasks(tmp_path: Path, end: str) -> None:
     write(root / f"openspec/changes/{CHANGE}/tasks.md", text)
     [change] = raw(root, "list", "--json").answer["changes"]
     assert change["completedTasks"] == len(ticked_lines(text)) == len(TICKED)
+    assert change["totalTasks"] == len(read_tasks(text)) == len(TICKED) + len(OPEN)
 
 
 def test_openspec_counts_examples_in_fences_and_we_do_not(tmp_path: Path) -> None:

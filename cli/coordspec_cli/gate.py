@@ -33,14 +33,16 @@ from coordspec_cli.reporting import ReportingCommand, chosen_reports, emit, repo
     metavar="SECONDS",
     help="How long the OpenSpec command line may take.",
 )
+@click.option("--complete", is_flag=True, help="Ask for all artifacts of every change, not only for their order.")
 @report_options
 @click.pass_context
-def command(ctx: click.Context, *, root: Path, openspec: Path | None, timeout: float) -> int:
-    """A tree passes whose specs are sound, whose changes are whole, and whose every scenario has a test that passed.
+def command(ctx: click.Context, *, root: Path, openspec: Path | None, timeout: float, complete: bool) -> int:
+    """A tree passes whose specs are sound, whose changes are in order, and whose every scenario has a test that passed.
 
-    Run the tests before it: it reads the outcomes that their plugin left in .coordspec/outcomes.json.
+    An artifact of a change that is not written yet is a note, unless something is ahead of it: code, a ticked task,
+    another artifact. Run the tests before it: it reads the outcomes that their plugin left in .coordspec/outcomes.json.
 
     Exit status: 0 passed, 1 findings at error level, 2 wrong usage, or the OpenSpec command line is missing or broken.
     """
     reports = chosen_reports(ctx, [str(path) for path in artifacts(root)])
-    return emit(reports, gate(root, openspec, timeout))
+    return emit(reports, gate(root, openspec, timeout, complete=complete))

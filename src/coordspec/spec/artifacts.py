@@ -1,25 +1,27 @@
-"""Are the artifacts of a change there, filled, and made in the order of its schema; which of its tasks are ticked?
+"""Are the artifacts of a change filled, and made in the order of its schema; do tasks and code wait for them?
 
 openspec counts an artifact as done as soon as a file is there, whatever is in it and whether or not what it builds on
-exists. Here an artifact is complete when openspec calls it done or skipped and none of its files is blank.
+exists. Here an artifact is complete when openspec calls it done or skipped and none of its files is blank. One that is
+not written yet is no fault: artifacts land one after another. It is one as soon as something is ahead of it.
 """
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Final
 
 from coordspec.contracts import rule
 from coordspec.errors import InputError, Issue, Place
-from coordspec.spec.document import CHANGES
-from coordspec.spec.lint import is_blank
-from coordspec.spec.markdown import LineKind, MarkdownText, TextLine, plain_lines, take_apart
+from coordspec.findings.visible import plural
+from coordspec.spec.digests import Key
+from coordspec.spec.document import CHANGES, Scenario, SpecDocument, capability_of, parse_spec, shown_path
+from coordspec.spec.lint import TASKS, is_blank
+from coordspec.spec.lint_delta import BODIED, operation_of
 from coordspec.spec.openspec_cli import Artifact, ChangeStatus
+from coordspec.spec.tasks import ChangeTask, read_tasks
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,10 @@ class ChangeFiles:
             return True
         return artifact.status == "done" and self.blank.isdisjoint(self.files(artifact_id))
 
+    def unwritten(self, artifact_ids: Collection[str]) -> list[str]:
+        """Those of the artifacts that have no file, in the order of the schema."""
+        return [name for name in self.incomplete(artifact_ids) if not self.files(name)]
+
     def incomplete(self, artifact_ids: Collection[str]) -> list[str]:
         """Those of the artifacts that are not complete, in the order of the schema."""
         return [name for name in self.artifacts if name in artifact_ids and not self.complete(name)]
@@ -77,6 +83,40 @@ class ChangeFiles:
                 found.add(artifact_id)
                 new += self.artifacts[artifact_id].requires
         return found
+
+    @cached_property
+    def owed(self) -> set[str]:
+        """What must be there before code is written; an artifact of the schema beside these is optional."""
+        return self.basis(self.change.apply_requires)
+
+    @cached_property
+    def tasks(self) -> list[tuple[Path, ChangeTask]]:
+        """Every task. Tasks stand in what a schema has finished before code is written (``apply.requires``), in an
+        artifact called tasks, and in tasks.md, which openspec counts if nothing else is there.
+        """
+        names = [name for name in self.artifacts if name == "tasks" or name in self.change.apply_requires]
+        files = [path for name in names for path in self.files(name)]
+        fallback = self.folder / TASKS
+        if fallback.is_file() and fallback.resolve() not in map(Path.resolve, files):
+            files.append(fallback)
+        return [(path, task) for path in files for task in read_tasks(text_of(path))]
+
+    @cached_property
+    def deltas(self) -> list[SpecDocument]:
+        """The spec deltas that are there."""
+        specs = self.folder / "specs"
+        paths = [path for path in self.all_files if path.name == "spec.md" and path.parent.is_relative_to(specs)]
+        return [
+            parse_spec(text_of(path), shown_path(path, self.root), capability_of(path, specs)) for path in sorted(paths)
+        ]
+
+    def scenarios(self, *operations: str) -> Iterator[tuple[Key, SpecDocument, Scenario]]:
+        """The scenarios of the requirements under operations such as ADDED."""
+        for document in self.deltas:
+            for requirement in document.requirements:
+                if operation_of(requirement.section) in operations:
+                    for scenario in requirement.scenarios:
+                        yield (document.capability, requirement.title, scenario.title), document, scenario
 
 
 def text_of(path: Path) -> str:
@@ -96,30 +136,32 @@ def one_line(message: str) -> str:
     return " ".join(message.split()).rstrip(".")
 
 
-def check_change(change: ChangeFiles) -> Iterator[Issue]:
-    """What is wrong with the artifacts of one change."""
+def check_change(change: ChangeFiles, bound: Mapping[Key, str], *, complete: bool = False) -> Iterator[Issue]:
+    """What is wrong with the artifacts of one change; one finding for each fault.
+
+    ``bound`` has the digest of every scenario of the main specs that a test is bound to. All artifacts that the schema
+    asks for have to be there if ``complete``.
+    """
     if change.change.artifacts is None:
         reason = "; ".join(one_line(said.message) for said in change.change.status) or "openspec does not say why"
         metadata = change.folder / ".openspec.yaml"
         place = metadata if metadata.is_file() else change.folder
         yield rule("change-not-loaded").issue(Place(str(place)), {"change": change.name, "reason": reason})
         return
-    for artifact in change.artifacts.values():
-        if artifact.status in ("ready", "blocked"):
-            yield _missing(change, artifact)
-        elif artifact.status == "done":
-            yield from _blank(change, artifact)
-            yield from _out_of_order(change, artifact)
-    yield from _ticked_early(change)
+    for artifact in change.change.artifacts:
+        yield from _blank(change, artifact)
+    awaited = _awaited(change, bound)
+    yield from _ahead(change, awaited, bound)
+    if complete:
+        yield from (_missing(change, name) for name in change.unwritten(change.owed - awaited))
+    if not change.incomplete(change.owed):
+        yield from _unbound(change, bound)
 
 
-def _missing(change: ChangeFiles, artifact: Artifact) -> Issue:
-    lacking = change.incomplete(artifact.requires)
-    values = {"change": change.name, "artifact": artifact.id, "output": artifact.output_path}
-    values["missing"] = _listed(change, lacking)
-    # Of a glob such as specs/**/*.md no file can be named: the folder of the change stands for it.
-    path = change.folder if "*" in artifact.output_path else change.folder / artifact.output_path
-    return rule("blocked-artifact" if lacking else "missing-artifact").issue(Place(str(path)), values)
+def next_artifacts(change: ChangeFiles) -> str:
+    """What of a change is to be written next, in words; empty where nothing is."""
+    names = change.unwritten(change.owed) if change.change.artifacts is not None else []
+    return _listed(change, [name for name in names if not change.incomplete(change.artifacts[name].requires)])
 
 
 def _blank(change: ChangeFiles, artifact: Artifact) -> Iterator[Issue]:
@@ -128,57 +170,76 @@ def _blank(change: ChangeFiles, artifact: Artifact) -> Iterator[Issue]:
             yield rule("blank-artifact").issue(Place(str(path)), {"change": change.name, "artifact": artifact.id})
 
 
-def _out_of_order(change: ChangeFiles, artifact: Artifact) -> Iterator[Issue]:
+def _missing(change: ChangeFiles, artifact_id: str) -> Issue:
+    artifact = change.artifacts[artifact_id]
     lacking = change.incomplete(artifact.requires)
-    if not lacking or not change.complete(artifact.id):
+    values = {"change": change.name, "artifact": artifact.id, "output": artifact.output_path}
+    values["missing"] = _listed(change, lacking)
+    # Of a glob such as specs/**/*.md no file can be named: the folder of the change stands for it.
+    path = change.folder if "*" in artifact.output_path else change.folder / artifact.output_path
+    return rule("blocked-artifact" if lacking else "missing-artifact").issue(Place(str(path)), values)
+
+
+# ---------------------------------------------------------------- what runs ahead
+
+
+def _awaited(change: ChangeFiles, bound: Mapping[Key, str]) -> set[str]:
+    """The artifacts that are not written although something is there that builds on them."""
+    there = [name for name in change.artifacts if change.files(name) and change.complete(name)]
+    basis = change.basis(there)
+    if _built(change, bound) or _ticked(change):
+        basis |= change.owed
+    return set(change.unwritten(basis))
+
+
+def _ahead(change: ChangeFiles, awaited: Collection[str], bound: Mapping[Key, str]) -> Iterator[Issue]:
+    """What is furthest ahead stands for all that is: code, or else ticked tasks, or else artifacts."""
+    owed = [name for name in change.unwritten(awaited) if name in change.owed]
+    values: dict[str, object] = {"change": change.name, "missing": _listed(change, owed)}
+    if owed and (built := _built(change, bound)):
+        document, scenario = built
+        place = Place(str(change.root / document.path), scenario.line)
+        yield rule("code-ahead").issue(place, values | {"scenario": scenario.title})
+    elif owed and (ticked := _ticked(change)):
+        path, first = ticked[0]
+        yield rule("task-ticked-early").issue(
+            Place(str(path), first.line), values | {"tasks": plural(len(ticked), "task")}
+        )
+    else:
+        yield from (_out_of_order(change, name) for name in change.unwritten(awaited))
+
+
+def _out_of_order(change: ChangeFiles, lacking: str) -> Issue:
+    there = [name for name in change.artifacts if change.files(name) and lacking in change.basis([name])]
+    values = {"change": change.name, "artifact": _joined(there), "missing": _listed(change, [lacking])}
+    return rule("artifact-out-of-order").issue(Place(str(change.files(there[0])[0])), values)
+
+
+def _ticked(change: ChangeFiles) -> list[tuple[Path, ChangeTask]]:
+    return [(path, task) for path, task in change.tasks if task.ticked]
+
+
+def _built(change: ChangeFiles, bound: Mapping[Key, str]) -> tuple[SpecDocument, Scenario] | None:
+    """A scenario that the change adds, and that stands in the main specs already with a test."""
+    added = change.scenarios("ADDED")
+    return next(((document, scenario) for key, document, scenario in added if bound.get(key) == scenario.digest), None)
+
+
+def _unbound(change: ChangeFiles, bound: Mapping[Key, str]) -> Iterator[Issue]:
+    """All tasks ticked, and scenarios that no test is bound to: what is called done is shown by nothing."""
+    if not change.tasks or len(_ticked(change)) < len(change.tasks):
         return
-    values = {"change": change.name, "artifact": artifact.id, "missing": _listed(change, lacking)}
-    yield rule("artifact-out-of-order").issue(Place(str(change.files(artifact.id)[0])), values)
-
-
-def _ticked_early(change: ChangeFiles) -> Iterator[Issue]:
-    """Work done before it was planned. Tasks stand in what a schema has finished before code is written
-    (``apply.requires``), in an artifact called tasks, and in tasks.md, which openspec counts if nothing else is there.
-    """
-    tasks = [name for name in change.artifacts if name == "tasks" or name in change.change.apply_requires]
-    lacking = change.incomplete(change.basis(tasks))
-    files = [path for name in tasks for path in change.files(name)]
-    fallback = change.folder / "tasks.md"
-    if fallback.is_file() and fallback.resolve() not in map(Path.resolve, files):
-        files.append(fallback)
-    for path in files:
-        ticked = ticked_lines(text_of(path))
-        if lacking and ticked:
-            word = "task" if len(ticked) == 1 else "tasks"
-            values = {"change": change.name, "tasks": f"{len(ticked)} {word}", "missing": _listed(change, lacking)}
-            yield rule("task-ticked-early").issue(Place(str(path), ticked[0]), values)
+    unbound = [scenario for key, _, scenario in change.scenarios(*BODIED) if bound.get(key) != scenario.digest]
+    if unbound:
+        path, first = change.tasks[0]
+        values = {"change": change.name, "scenarios": plural(len(unbound), "scenario"), "first": unbound[0].title}
+        yield rule("ticked-unbound").issue(Place(str(path), first.line), values)
 
 
 def _listed(change: ChangeFiles, names: Sequence[str]) -> str:
     """``proposal (proposal.md) and design (design.md)``"""
-    said = [f"{name} ({change.artifacts[name].output_path})" for name in names]
-    return " and ".join([", ".join(said[:-1]), said[-1]] if len(said) > 1 else said)
+    return _joined([f"{name} ({change.artifacts[name].output_path})" for name in names])
 
 
-# ---------------------------------------------------------------- ticked tasks
-
-_TICKED: Final = re.compile(r"\s*(?:[-*+]|\d{1,9}[.)])\s*\[\s*[xX]\s*\](?![(\[])")
-
-
-def ticked_lines(text: str) -> list[int]:
-    """Numbers of the lines, from 1, that hold a ticked task: ``- [x]``, ``* [X]``, ``1. [x]``, at any depth.
-
-    What stands in a fence that is closed is an example and no task. An unclosed fence hides nothing, nor does a
-    comment: openspec counts every line, and a gate must not be opened by a stray fence.
-    """
-    return [line.number for line in _live(take_apart(plain_lines(text))) if _TICKED.match(line.text)]
-
-
-def _live(scanned: MarkdownText) -> Iterator[TextLine]:
-    unclosed = {mark.line for mark in scanned.unclosed}
-    fence = 0  # the last line that is a fence: the opening one, where code follows
-    for line in scanned.lines:
-        if line.kind is LineKind.FENCE:
-            fence = line.number
-        elif line.kind is not LineKind.CODE or fence in unclosed:
-            yield line
+def _joined(words: Sequence[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

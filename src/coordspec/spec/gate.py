@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -13,19 +13,14 @@ from coordspec.contracts import rule
 from coordspec.errors import InputError, Issue, Place, Severity
 from coordspec.findings.outcome import Outcome
 from coordspec.findings.visible import plural
-from coordspec.spec.artifacts import ChangeFiles, check_change, one_line
-from coordspec.spec.coverage import OUTCOMES, CoverageRow, coverage
+from coordspec.spec.artifacts import ChangeFiles, check_change, next_artifacts
+from coordspec.spec.complaints import Complaints, unsaid
+from coordspec.spec.coverage import OUTCOMES, Coverage, CoverageRow, coverage
+from coordspec.spec.digests import DIGESTS, Key
 from coordspec.spec.document import CHANGES, SPECS, spec_files
 from coordspec.spec.lint import lint_tree
-from coordspec.spec.openspec_cli import (
-    TIMEOUT_S,
-    Complaint,
-    OpenSpecAnswers,
-    Status,
-    ValidatedItem,
-    ask_openspec,
-    find_openspec,
-)
+from coordspec.spec.openspec_cli import TIMEOUT_S, OpenSpecAnswers, Status, ask_openspec, find_openspec
+from coordspec.spec.resolve import Unread
 
 
 @dataclass
@@ -45,13 +40,15 @@ class _Run:
             self.unreadable.append(InputError(_from_here(self.root, error.subject), error.reason))
 
 
-def gate(root: Path, openspec: Path | None = None, timeout_s: float = TIMEOUT_S) -> Outcome:
+def gate(root: Path, openspec: Path | None = None, timeout_s: float = TIMEOUT_S, *, complete: bool = False) -> Outcome:
     """Every reason why the tree below ``root`` must not be merged; it passes if the outcome has no error.
 
     ``openspec`` is the executable, searched for if it is None. Where it cannot be asked, it is among the outcome's
-    ``unreadable``, and the checks that do without it are still run.
+    ``unreadable``, and the checks that do without it are still run. Changes have to have all their artifacts if
+    ``complete``; otherwise one that is not written yet is a note.
     """
     run = _Run(root)
+    answers: OpenSpecAnswers | None = None
     reason = _root_fault(root)
     if reason is None:
         try:
@@ -60,12 +57,8 @@ def gate(root: Path, openspec: Path | None = None, timeout_s: float = TIMEOUT_S)
             run.unreadable.append(error)
         else:
             reason = _other_root(root, answers.status)
-            if reason is None:
-                _check_answers(run, answers)
     if reason is None:
-        run.add(_nothing_specified(root))
-        run.add(_lint(run))
-        run.add(_covered(run))
+        _check_all(run, answers, complete)
     else:
         run.issues.append(
             rule("no-openspec-root").issue(Place(str(root)), {"root": root.name or root, "reason": reason})
@@ -114,19 +107,40 @@ def _nothing_specified(root: Path) -> Iterator[Issue]:
         yield rule("nothing-specified").issue(Place(str(folder)), {"root": folder.name + "/"})
 
 
-# ---------------------------------------------------------------- what openspec says
+# ---------------------------------------------------------------- all checks of a root
 
 
-def _check_answers(run: _Run, answers: OpenSpecAnswers) -> None:
-    run.remarks.append(f"openspec {answers.version}")
-    run.add(_version(run.root, answers.version))
-    for change in answers.status.changes:
-        run.add(check_change(ChangeFiles(run.root, change)))
-    for said in answers.validation.status:
-        run.unreadable.append(InputError("openspec validate", said.message))
-    said_before = {said.message for change in answers.status.changes for said in change.status}
-    for item in answers.validation.items or ():
-        run.add(_complaints(run.root, item, said_before))
+def _check_all(run: _Run, answers: OpenSpecAnswers | None, complete: bool) -> None:
+    """What can be checked without openspec, and where it has answered, what it says and what it means for changes."""
+    run.add(_nothing_specified(run.root))
+    lint = _Run(run.root, unreadable=run.unreadable)
+    lint.add(_lint(run.root))
+    found = _coverage(run)
+    if answers is None:
+        run.issues += lint.issues
+    else:
+        run.remarks.insert(0, f"openspec {answers.version}")
+        run.add(_version(run.root, answers.version))
+        for said in answers.validation.status:
+            run.unreadable.append(InputError("openspec validate", said.message))
+        changes = {change.change_name: ChangeFiles(run.root, change) for change in answers.status.changes}
+        bound = {row.key: row.digest for row in found.rows if row.binding is not None} if found else {}
+        for change in changes.values():
+            run.add(_change(run, change, bound, complete))
+        blank = {issue.place.path for issue in run.issues if issue.name == "blank-artifact"}
+        own = [i for i in lint.issues if i.name != "empty-artifact" or i.place.path not in blank]
+        asked = {name: change for name, change in changes.items() if change.change.artifacts is not None}
+        complaints = _Run(run.root, unreadable=run.unreadable)
+        complaints.add(Complaints(run.root, answers, asked).findings(own))
+        run.issues += [*complaints.issues, *unsaid(own, complaints.issues)]
+    if found:
+        run.add(_covered(run.root, found))
+
+
+def _change(run: _Run, change: ChangeFiles, bound: Mapping[Key, str], complete: bool) -> Iterator[Issue]:
+    yield from check_change(change, bound, complete=complete)
+    if to_come := next_artifacts(change):
+        run.remarks.append(f"the change {change.name} waits for {to_come}")
 
 
 def _version(root: Path, version: str) -> Iterator[Issue]:
@@ -135,44 +149,12 @@ def _version(root: Path, version: str) -> Iterator[Issue]:
         yield rule("openspec-version").issue(Place(str(root / "package.json")), {**facts, "version": version})
 
 
-def _complaints(root: Path, item: ValidatedItem, said_before: Collection[str]) -> Iterator[Issue]:
-    for complaint in item.issues:
-        if complaint.message in said_before:
-            continue
-        severity = Severity.ADVICE if complaint.level == "INFO" else Severity.ERROR
-        yield _complaint(root, item, complaint, severity)
-    if not item.valid and all(complaint.level == "INFO" for complaint in item.issues):
-        silent = Complaint("ERROR", "file", "it does not say why")
-        yield _complaint(root, item, silent, Severity.ERROR)
-
-
-def _complaint(root: Path, item: ValidatedItem, complaint: Complaint, severity: Severity) -> Issue:
-    path, where = _place(root, item, complaint.path)
-    values = {"type": item.type, "item": item.id, "where": where, "reason": one_line(complaint.message)}
-    return rule("openspec-validate").issue(Place(str(path), complaint.line or None), values, severity)
-
-
-def _place(root: Path, item: ValidatedItem, said: str) -> tuple[Path, str]:
-    """The file that a complaint is about, and what it says of the place in it."""
-    where = "" if said == "file" else f"{said}: "
-    if item.type == "spec":
-        return root / SPECS / item.id / "spec.md", where
-    folder = root / CHANGES / item.id
-    for path in (folder / "specs" / said, folder / said):
-        if path.is_file():
-            return path, ""
-    return folder, where
-
-
 # ---------------------------------------------------------------- lint and coverage
 
 
-def _lint(run: _Run) -> Iterator[Issue]:
-    blank = {issue.place.path for issue in run.issues if issue.name == "blank-artifact"}
-    for issue in lint_tree(run.root):
-        path = _from_here(run.root, issue.place.path)
-        if issue.name != "empty-artifact" or path not in blank:
-            yield replace(issue, place=replace(issue.place, path=path))
+def _lint(root: Path) -> Iterator[Issue]:
+    for issue in lint_tree(root):
+        yield replace(issue, place=replace(issue.place, path=_from_here(root, issue.place.path)))
 
 
 def _from_here(root: Path, path: str) -> str:
@@ -180,19 +162,39 @@ def _from_here(root: Path, path: str) -> str:
     return path if Path(path).is_relative_to(root) else str(root / path)
 
 
-def _covered(run: _Run) -> Iterator[Issue]:
-    outcomes = run.root / OUTCOMES
-    found = coverage(run.root, outcomes)
+def _coverage(run: _Run) -> Coverage | None:
+    """What the tests show; None where a file cannot be read."""
+    try:
+        found = coverage(run.root, run.root / OUTCOMES)
+    except InputError as error:
+        run.unreadable.append(InputError(_from_here(run.root, error.subject), error.reason))
+        return None
     run.remarks.append(f"{found.covered} of {plural(found.total, 'scenario')} covered")
+    return found
+
+
+def _covered(root: Path, found: Coverage) -> Iterator[Issue]:
     for fault in found.faults:
-        yield _binding_fault(run.root, fault)
-    if found.total and not outcomes.is_file():
+        yield _binding_fault(root, fault)
+    for unread in found.unread:
+        yield _not_read(root, unread)
+    if found.total and not (root / OUTCOMES).is_file():
         scenarios = plural(found.total, "scenario")
-        yield rule("tests-not-run").issue(Place(str(outcomes)), {"scenarios": scenarios})
+        yield rule("tests-not-run").issue(Place(str(root / OUTCOMES)), {"scenarios": scenarios})
         return
     for row in found.rows:
         if not row.covered:
-            yield _not_covered(run.root, row)
+            yield _not_covered(root, row)
+
+
+def _not_read(root: Path, unread: Unread) -> Issue:
+    capability, requirement, scenario = unread.key
+    path, line = (root / SPECS / capability / "spec.md", unread.line) if unread.digest else (root / DIGESTS, None)
+    what = f"the table of the scenario {scenario!r}" if scenario else "its sentence"
+    reason = f"{what} is not what was read" if unread.digest else f"{DIGESTS} holds a digest of it, and it is gone"
+    return rule("not-read").issue(
+        Place(str(path), line), {"capability": capability, "requirement": requirement, "reason": reason}
+    )
 
 
 def _binding_fault(root: Path, said: str) -> Issue:
@@ -206,6 +208,7 @@ def _binding_fault(root: Path, said: str) -> Issue:
 _PLACED: Final = re.compile(r"(?P<path>[^:]+):(?P<line>\d+)(?: \((?P<function>[^)]*)\))?: (?P<reason>.*)", re.DOTALL)
 _REASONS: Final = {
     "stale": "the scenario was edited after {binding} was bound to it",
+    "unread": "nobody has read it as a table of {binding} (`pytest --update-digests`)",
     "ambiguous": "nobody can say which of {binding} stands for it",
     "broken": "{binding} cannot be run",
 }
