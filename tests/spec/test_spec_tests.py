@@ -14,7 +14,8 @@ import pytest
 from spec_tools import coordspec
 
 from coordspec.spec.binding import harness, scenario
-from openspec_trees import healthy_tree, openspec, run_tests, write
+from coordspec.spec.digests import DIGESTS
+from openspec_trees import healthy_tree, openspec, read_all, run_tests, write
 
 SPEC = Path("openspec/specs/sums/spec.md")
 TESTS = Path("tests/test_sums.py")
@@ -86,6 +87,59 @@ def test_not_configured(tree: Path) -> None:
     assert (status, "2 passed" in out, "spec.md" in out) == (0, True, False), out
 
 
+TABLE = """
+#### Scenario: Tables
+- **WHEN** the numbers of a table are added
+- **THEN** the sum is theirs
+
+```yaml coordspec
+harness: add
+cases:
+  - {numbers: [1, 2], sum: 3}
+  - {numbers: [], sum: 0}
+```
+"""
+TABLE_TEST = """from adder import add
+from coordspec.spec import harness
+
+@harness("add")
+def check_sum(numbers, sum):
+    assert add(*numbers) == sum
+"""
+
+
+@contextlib.contextmanager
+def tabled() -> Iterator[Path]:
+    """The copy with a table of cases, and everything read."""
+    with copied() as root:
+        write(root / SPEC, (root / SPEC).read_text() + TABLE)
+        write(root / "tests/test_tables.py", TABLE_TEST)
+        read_all(root)
+        yield root
+
+
+@harness("read-again")
+def read_again(old: str, new: str, line: int) -> None:
+    with tabled() as root:
+        edit(root / SPEC, old, new)
+        status, out = run_tests(root)
+        assert (status, "1 failed" in out, f"stale: {SPEC}:{line}: " in out) == (1, True, True), out
+        status, out = run_tests(root, "--update-digests")
+        assert (status, "1 digests updated" in out) == (0, True), out
+        status, out = run_tests(root)
+        assert (status, "3 passed" in out) == (0, True), out
+
+
+@scenario("spec-tests", "Sentences and tables are read", "Nobody has read it", digest="482ac4edc3df")
+def test_nobody_has_read_it() -> None:
+    with tabled() as root:
+        (root / DIGESTS).unlink()
+        status, out = run_tests(root)
+    assert (status, "2 failed, 2 passed" in out) == (1, True), out
+    assert f"unread: {SPEC}:8: the sentence of the requirement 'Adding'" in out
+    assert f"unread: {SPEC}:20: the table of the scenario 'Tables'" in out
+
+
 @scenario("spec-tests", "Coverage of scenarios", "Everything passed", digest="4ef58cb4d7c3")
 def test_everything_passed() -> None:
     done = coordspec("spec", "coverage", "--root", passed(), "--format", "json")
@@ -116,6 +170,15 @@ def lint(old: str, new: str, rules: list[str]) -> None:
     assert all(issue["path"].endswith(str(SPEC)) and issue["line"] > 0 for issue in done.report["issues"])
 
 
+@harness("lint-change")
+def lint_change(file: str, text: str, rule: str, line: int | None) -> None:
+    with copied() as root:
+        path = write(root / "openspec" / file, text)
+        done = coordspec("spec", "lint", "--root", root, "--format", "json")
+    found = [(issue["name"], issue["path"], issue["line"]) for issue in done.report["issues"]]
+    assert (done.status, found) == (1, [(rule, str(path), line)])
+
+
 STEPS: dict[str, Callable[[Path], object]] = {
     "remove": lambda path: shutil.rmtree(path) if path.is_dir() else path.unlink(),
     "blank": lambda path: path.write_text(" \n"),
@@ -132,6 +195,28 @@ def gate_decay(rule: str, file: str, **steps: str) -> None:
     found = {issue["name"]: issue for issue in done.report["issues"]}
     assert (done.status, rule in found) == (1, True), done
     assert found[rule]["path"].endswith(file)
+
+
+@harness("gate-stages")
+def gate_stages(artifacts: list[str], ticked: bool, status: int, complete: int) -> None:
+    with copied() as root:
+        folder = root / "openspec/changes/add-subtraction"
+        for name in ("proposal.md", "specs", "design.md", "tasks.md"):
+            if name not in artifacts:
+                STEPS["remove"](folder / name)
+        if ticked:
+            STEPS["tick"](folder / "tasks.md")
+        words = ("gate", "--root", root, "--openspec", openspec())
+        assert (coordspec(*words).status, coordspec(*words, "--complete").status) == (status, complete)
+
+
+@harness("gate-once")
+def gate_once(file: str, old: str | None, new: str, rule: str) -> None:
+    with copied() as root:
+        path = root / "openspec/changes/add-subtraction" / file
+        path.write_text(new) if old is None else edit(path, old, new)
+        done = coordspec("gate", "--root", root, "--openspec", openspec(), "--format", "json")
+    assert (done.status, [issue["name"] for issue in done.report["issues"]]) == (1, [rule])
 
 
 @scenario("spec-tests", "The gate", "A healthy tree", digest="60e99b2e570e")
