@@ -158,6 +158,7 @@ The adder SHALL double.
 - **THEN** the sum is 4
 """
 DOUBLING_DELTA = "# sums\n\n## ADDED Requirements\n" + DOUBLING
+DOUBLING_MODIFIED = DOUBLING_DELTA.replace("ADDED", "MODIFIED").replace("is 4", "is 5")
 DOUBLING_TEST = """from coordspec.spec import scenario
 
 @scenario("sums", "Doubling", "Twice", digest="{digest}")
@@ -219,6 +220,10 @@ def tree_of_changes(root: Path) -> Path:
     change("ticked-synced", specs=DOUBLING_DELTA, tasks=TASKS.replace("[ ]", "[x]"))
     change("ticked-early", ["design.md"], tasks=TASKS.replace("[ ]", "[x]"))
     change("built-early", ["design.md", "tasks.md"], specs=DOUBLING_DELTA)
+    change("added-otherwise", ["design.md", "tasks.md"], specs=DOUBLING_DELTA.replace("is 4", "is 5"))
+    change("ticked-modified", specs=DOUBLING_MODIFIED, tasks=TASKS.replace("[ ]", "[x]"))
+    change("notes-alone", ["specs"])
+    write(root / "openspec/changes/notes-alone/specs/sums/notes.md", "What was thought.\n")
     change("ticked-in-fence", ["design.md"], tasks=TASKS + "\n```\n- [x] 1.3 as an example\n```\n")
     write(root / "openspec/changes/folder/nested/proposal.md", PROPOSAL)
     return root

@@ -95,10 +95,13 @@ STATES: dict[str, list[tuple[str, str]]] = {
     "ticked-synced": [],
     "ticked-early": [("task-ticked-early", "tasks.md:3")],
     "ticked-in-fence": [("artifact-out-of-order", "tasks.md")],
+    "added-otherwise": [],  # as exists: what has a test is another text
+    "ticked-modified": [("ticked-unbound", "tasks.md:3")],
+    "notes-alone": [("openspec-validate", ".")],
     "built-early": [("code-ahead", "specs/sums/spec.md:8")],
     "folder": [("change-not-loaded", ".")],
 }
-LINT = {"exists": ["requirement-exists"]}
+LINT = {"exists": ["requirement-exists"], "added-otherwise": ["requirement-exists"]}
 """What lint adds. All else that it finds in these changes, openspec or the gate has said."""
 
 
@@ -116,6 +119,7 @@ OWED = {
     "begun": ["specs", "design", "tasks"],
     "specified": ["design", "tasks"],
     "designed": ["tasks"],
+    "added-otherwise": ["design", "tasks"],
 }
 
 
@@ -137,6 +141,7 @@ def test_what_a_change_waits_for_is_a_note(outcome: Outcome) -> None:
         "begun": "specs (specs/**/*.md) and design (design.md)",
         "specified": "design (design.md)",
         "designed": "tasks (tasks.md)",
+        "added-otherwise": "design (design.md)",
         CHANGE: None,
         "ticked": None,
         "skips-specs": None,
@@ -230,6 +235,7 @@ def test_openspec_alone_would_have_passed_these(answers: OpenSpecAnswers) -> Non
     valid = {item.id for item in answers.validation.items or () if item.type == "change" and item.valid}
     sound = {name for name, findings in STATES.items() if findings in ([], STATES["skips-specs"])} - {"skips-and-has"}
     passed = {"blank-design", "blank-design-ticked", "blank-tasks", "exists", "refused", "ticked"}
+    passed |= {"ticked-modified"}
     assert complete & valid - (sound - {"exists"}) == passed
     ahead = {"no-design", "no-proposal", "ticked-early", "built-early", "tasks-alone"} - {"tasks-alone"}
     assert valid - complete >= {*ahead, "other-schema", "broken-metadata"}

@@ -77,6 +77,7 @@ def test_lines_end_where_files_say_so() -> None:
         ("~~~~\n### Requirement: a\n~~~~~json\n~~~~\n", ["swallowed-heading"]),
         ("~~~~\n### Requirement: a\n~~~ json\n~~~\n~~~~\n", []),
         ("```md\n### Requirement: a\n#### Scenario: b\n```\n", []),
+        ("```md\n### Requirement: a\n    ```\n```\n", []),
         ("- a\n  ```\n  #### Scenario: a\n  ```json\n  ```\n", []),
         ("###Requirement: a\n", ["heading-unclear"]),
         (" #### Scenario: a\n", ["heading-unclear"]),
