@@ -414,3 +414,19 @@ def test_paths_lead_there_from_the_current_folder(tmp_path: Path, monkeypatch: p
             str(given / "openspec/changes" / CHANGE / part) for part in ("specs/sums/spec.md", "tasks.md")
         }
         assert all(Path(path).is_file() for path in outcome.files)
+
+
+def test_what_openspec_says_of_one_requirement_hides_nothing_of_another(tmp_path: Path) -> None:
+    """OpenSpec takes the SHALL in a comment for one, so of the other two it says nothing: they are lint's findings."""
+    root = complete_tree(tmp_path)
+    hidden = DELTA.replace("The adder SHALL subtract.", "It can. <!-- SHALL -->")
+    more = "\n### Requirement: Halving\n" + hidden[hidden.index("It can") :]
+    write(root / f"openspec/changes/{CHANGE}/specs/sums/spec.md", DELTA.replace("SHALL", "can") + more)
+    write(root / f"openspec/changes/{CHANGE}/specs/other/spec.md", hidden)
+    below = root / f"openspec/changes/{CHANGE}/specs"
+    outcome = gate(root, openspec())
+    assert [brief(issue, below) for issue in outcome.issues if Path(issue.place.path).is_relative_to(below)] == [
+        ("missing-keyword", "other/spec.md:5"),
+        ("openspec-validate", "sums/spec.md:5"),
+        ("missing-keyword", "sums/spec.md:12"),
+    ]
