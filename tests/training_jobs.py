@@ -12,6 +12,7 @@ from this one, which has imported everything and computed nothing. Printed is a 
 from __future__ import annotations
 
 import faulthandler
+import gc
 import json
 import os
 import signal
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn.parallel import DistributedDataParallel
 
 from coordspec.config.check import CheckOptions, check_config
 from coordspec.config.show import show_yaml
@@ -123,6 +125,7 @@ def train(job: dict[str, Any], message: Path) -> int:
         tell(job["texts"])
     if job["spoil"] is not None:
         spoil(job["spoil"])
+    part_alone()
     dump = None if job["dump"] is None else Path(job["dump"])
     resolved = show_yaml(checked.config, checked.resolved)
     try:
@@ -161,6 +164,18 @@ def die(where: str, step: int) -> None:
 
 STEPS = [0]
 """The last optimizer step of this process."""
+
+
+def part_alone() -> None:
+    """Have the ranks refuse to part while a model is still wrapped for them: that hangs once in a while."""
+    kept = run_module.leave
+
+    def checked() -> None:
+        wrapped = [item for item in gc.get_objects() if isinstance(item, DistributedDataParallel)]
+        assert not wrapped, "the trainer outlives the process group"
+        kept()
+
+    run_module.leave = checked
 
 
 def tell(texts: dict[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -179,8 +180,17 @@ def train(
         NonFiniteError: a loss or a gradient is no number.
         RankError: another rank has stopped.
     """
-    if rank() != FIRST:
-        listener = _SILENT
+    result = _train(config, resolved, listener if rank() == FIRST else _SILENT, resume, dump_targets)
+    # The trainer goes before the ranks part. Its reducer would else be the last to hold their process group, and end it
+    # with the interpreter's lock in its hands, for which a thread of the group may wait that it waits for.
+    gc.collect()
+    wait()
+    leave()
+    return result
+
+
+def _train(config: Config, resolved: str, listener: Listener, resume: bool, dump_targets: Path | None) -> RunResult:
+    """The run of one rank, up to its last file."""
     run_dir = Path(config.training.output_dir)
     args = training_arguments(config.training, evaluates=bool(config.data.val))  # lets the ranks meet
     with agree():
@@ -219,8 +229,6 @@ def train(
     variant.end()
     if logs:
         logs.close()
-    wait()
-    leave()
     return RunResult(args.max_steps, run_dir / FINAL, trainer.best, trainer.last_evaluation)
 
 
