@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from coordspec import contracts
-from coordspec.contracts import contract_bytes, contract_files
+from coordspec.contracts import contract_bytes, contract_files, files
 from coordspec_cli.main import run
 
 CONTRACTS = Path(__file__).parents[1] / "contracts"
@@ -67,7 +66,7 @@ def test_the_help_lists_the_names(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder of contract files in place of the shipped one."""
-    monkeypatch.setattr(contracts, "files", lambda package: tmp_path)
+    monkeypatch.setattr(files, "files", lambda package: tmp_path)
     contract_files.cache_clear()
     yield tmp_path
     contract_files.cache_clear()

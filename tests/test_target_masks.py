@@ -9,8 +9,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from coordspec import contracts
-from coordspec.contracts import MaskPolicy, Owner, contract_bytes, mask_policies, schema
+from coordspec.contracts import ContractFileError, MaskPolicy, Owner, contract_bytes, files, mask_policies, schema
 from coordspec.guard import check_target
 from coordspec.record import DetObject, render_payload
 from coordspec.target import Target, build_target, ground_truth_target
@@ -107,14 +106,21 @@ def test_one_changed_cell_changes_what_is_built_and_what_the_guard_wants(
         "coord_loss": "none" if value != "none" else "soft_ce_w1",
     }
     document[group][name][owner][cell] = changed.get(cell, 0.5)
-    monkeypatch.setattr(contracts, "contract_bytes", lambda name: yaml.safe_dump(document).encode())
+    changed_file = yaml.safe_dump(document).encode()
+    monkeypatch.setattr(
+        files, "contract_bytes", lambda name: changed_file if name == "masks.yaml" else contract_bytes(name)
+    )
     mask_policies.cache_clear()
     try:
+        if owner is Owner.FP and cell in ("geometry", "coord_loss"):
+            with pytest.raises(ContractFileError, match=f"/{group}/{name}/fp/{cell}: "):
+                mask_policies()
+            return
         after = targets(mask_policies().by_name.get(name) or mask_policies().ground_truth[name])
         for built in after:
             assert check_target(built, OBJECTS, table(list(TOKENIZERS)[after.index(built)])) == []
         has_text = owner is not Owner.FP or policy.target == "rollout"
-        if has_text and not (owner is Owner.FP and cell in ("geometry", "coord_loss")):
+        if has_text:
             assert before != after
             issues = [
                 check_target(old, OBJECTS, table(tokenizer)) for old, tokenizer in zip(before, TOKENIZERS, strict=True)

@@ -40,7 +40,7 @@ from coordspec.generate.vllm.server import serve_command, served_name
 from coordspec.hashes import weights_sha256
 from coordspec.infer.checkpoint import open_checkpoint
 from coordspec.infer.options import InferOptions, Opening, RecordSource
-from coordspec.infer.run import InferListener, infer
+from coordspec.infer.run import infer
 from coordspec.model.checkpoint import load_model, load_processor, save_checkpoint
 from coordspec.model.lora import add_lora
 from coordspec.ranks import RankError
@@ -455,11 +455,10 @@ def test_weights_that_the_name_states(tmp_path: Path, shared: PeftModel) -> None
 def test_a_served_model_has_the_hash_of_its_prediction_file(tmp_path: Path, shared: PeftModel, copied: Path) -> None:
     write_dataset(tmp_path / "data", DatasetSpec({"val": 1}))
     source, out = RecordSource(str(tmp_path / "data/val.jsonl"), 1 << 20), tmp_path / "preds.jsonl"
-    silent = InferListener(start=lambda total, done: None, advance=lambda count: None)
 
     def stated(checkpoint: Path) -> str:
         opened = open_checkpoint(checkpoint, Opening({}, unknown_preprocessing=True))
-        infer(opened, source, out, InferOptions(), silent, generator=Told(["{}"]), overwrite=True)
+        infer(opened, source, out, InferOptions(), generator=Told(["{}"]), overwrite=True)
         run = json.loads((tmp_path / "preds.jsonl.run.json").read_text())
         return "coordspec-" + run["settings"]["weights_sha256"][:12]
 

@@ -11,8 +11,7 @@ import yaml
 from channel_b import BOX, E1, E2, END, FAR, B, P, build, cat, entry, read, value
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-from coordspec import contracts
-from coordspec.contracts import Kind, Owner, contract_bytes, mask_policies
+from coordspec.contracts import Kind, Owner, contract_bytes, files, mask_policies
 from coordspec.coords import TOKENS
 from coordspec.errors import InputError
 from coordspec.match import match_objects, pairwise_iou
@@ -386,7 +385,10 @@ def test_a_policy_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
         "frame": {"open": 0.1, "close": 0.9, "end": 0.2},
     }
     document["policies"]["my_own"] = own
-    monkeypatch.setattr(contracts, "contract_bytes", lambda name: yaml.safe_dump(document).encode())
+    own_file = yaml.safe_dump(document).encode()
+    monkeypatch.setattr(
+        files, "contract_bytes", lambda name: own_file if name == "masks.yaml" else contract_bytes(name)
+    )
     mask_policies.cache_clear()
     try:
         for built in build("{" + E1 + ", " + E2 + "}" + END, [cat(1), FAR], policy="my_own"):

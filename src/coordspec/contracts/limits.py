@@ -103,10 +103,10 @@ def _check_left(schema: object, node: SchemaNode, at: Pointer) -> None:
 
 def keyword_faults(schema: object, *, refs: bool) -> Iterator[tuple[Pointer, str]]:
     """What is no schema, and every keyword that is not checked, at any depth; ``refs`` allows ``$ref``."""
-    from jsonschema import Draft202012Validator, SchemaError  # noqa: PLC0415 (only where a schema asks for something)
-
     if schema == {}:
         return
+    from jsonschema import Draft202012Validator, SchemaError  # noqa: PLC0415 (only where a schema asks for something)
+
     try:
         Draft202012Validator.check_schema(schema)  # type: ignore[arg-type]  # that is what is asked
     except SchemaError as error:
