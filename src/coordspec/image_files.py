@@ -13,10 +13,10 @@ logging.getLogger("PIL").addHandler(logging.NullHandler())  # what it has to say
 
 # What Pillow's plugins raise on broken files: NotImplementedError is a RuntimeError, UnidentifiedImageError an OSError.
 # ZeroDivisionError is that of DDS in Pillow 11.0, AttributeError that of SPIDER up to Pillow 13.0, MemoryError that of
-# a JPEG 2000 file with a box that says it is larger than any memory.
+# a JPEG 2000 file with a box that says it is larger than any memory; in Pillow 11.0 that is an OverflowError, too.
 BROKEN = (
     *(OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error, Image.DecompressionBombError),
-    *(ZeroDivisionError, AttributeError, MemoryError),
+    *(ZeroDivisionError, AttributeError, MemoryError, OverflowError),
 )
 # EXIF 2.32, section 4.6.4: the tag, and the values that turn by 90 degrees
 _ORIENTATION, _SWAPPED = 0x0112, (5, 6, 7, 8)
@@ -26,7 +26,7 @@ def unreadable(error: Exception) -> str:
     """What is wrong with a file, by one of ``BROKEN``; without the path, which only some versions of Pillow name."""
     if isinstance(error, UnidentifiedImageError):
         return "it is no image of a known format"
-    if isinstance(error, MemoryError):
+    if isinstance(error, (MemoryError, OverflowError)):
         return "it asks for more memory than there is"
     return str(error) or type(error).__name__
 
@@ -39,7 +39,7 @@ def image_size(file: Path, *, decode: bool = False) -> tuple[tuple[int, int], tu
 
     Raises:
         OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error, DecompressionBombError,
-        ZeroDivisionError, AttributeError, MemoryError: no sound image.
+        ZeroDivisionError, AttributeError, MemoryError, OverflowError: no sound image.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of large images and odd metadata; neither makes them unreadable
